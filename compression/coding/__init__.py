@@ -1,0 +1,1 @@
+"""Spending fewer bits on codes that come often. Lossless."""

@@ -1,0 +1,1 @@
+"""Writing a weight as a product of smaller ones."""

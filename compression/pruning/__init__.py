@@ -1,0 +1,1 @@
+"""Setting weights to zero, and storing only the others."""

@@ -1,0 +1,1 @@
+"""Writing weights with fewer bits."""

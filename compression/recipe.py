@@ -1,0 +1,147 @@
+"""How to compress a network, as plain data: it can be hashed, compared, put in a link, and read by a person.
+
+A layer's chain is empty where it is locked; else its override's steps, each in place of the default's step of the same dial;
+else the default. Steps always run in the order decompose, prune, share or quantize, code.
+"""
+
+import json
+from dataclasses import asdict, dataclass, replace
+from fnmatch import fnmatchcase
+from typing import Any
+
+from compression.method import Value
+from compression.registry import FAMILIES, dial, method
+
+VERSION = 1
+
+
+@dataclass(frozen=True)
+class Step:
+    """One method at one setting of its knobs."""
+
+    method: str
+    knobs: tuple[tuple[str, Value], ...]
+
+    def __post_init__(self) -> None:
+        for name, value in self.knobs:
+            ladder = method(self.method).knob(name).ladder
+            if not any(value == rung and type(value) is type(rung) for rung in ladder):
+                raise ValueError(f"{self.method}: {name} = {value!r} is not on the ladder {_brief(ladder)}")
+
+    def __getitem__(self, name: str) -> Value:
+        return dict(self.knobs)[name]
+
+    @property
+    def off(self) -> bool:
+        """Whether the setting is the one at which the method does nothing."""
+        return any(method(self.method).knob(name).off == value for name, value in self.knobs)
+
+
+def _brief(ladder: tuple[Value, ...]) -> str:
+    shown = ladder if len(ladder) < 12 else (*ladder[:4], "…", *ladder[-3:])
+    return ", ".join(map(str, shown))
+
+
+def step(name: str, **knobs: Value) -> Step:
+    """A step with defaults for the knobs not given. Raises ValueError for an unknown method, knob or rung."""
+    known = method(name)
+    for given in knobs:
+        known.knob(given)
+    return Step(name, tuple((k.name, knobs.get(k.name, k.default)) for k in known.knobs))
+
+
+@dataclass(frozen=True)
+class Override:
+    """Steps for the layers whose name fits the pattern (shell style: * and ?)."""
+
+    pattern: str
+    steps: tuple[Step, ...]
+    whole: bool = False  # these steps and no others; else each takes the place of the default's step of its dial
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """What is done to each layer of a network."""
+
+    default: tuple[Step, ...] = ()
+    overrides: tuple[Override, ...] = ()  # the first that fits wins
+    locked: tuple[str, ...] = ()  # patterns of layers left as they are
+    seed: int = 0
+
+    def is_locked(self, layer: str) -> bool:
+        return any(fnmatchcase(layer, p) for p in self.locked)
+
+    def override(self, layer: str) -> Override | None:
+        return next((o for o in self.overrides if fnmatchcase(layer, o.pattern)), None)
+
+    def chain(self, layer: str) -> tuple[Step, ...]:
+        """The steps that run on a layer, in order, without those that do nothing."""
+        if self.is_locked(layer):
+            return ()
+        own = self.override(layer)
+        steps = {dial(s.method): s for s in self.default}
+        if own is not None:
+            if own.whole:
+                return tuple(s for s in own.steps if not s.off)
+            steps |= {dial(s.method): s for s in own.steps}
+        ordered = sorted(steps.values(), key=lambda s: FAMILIES.index(s.method.split(".")[0]))
+        return tuple(s for s in ordered if not s.off)
+
+    def with_default(self, new: Step) -> "Recipe":
+        """The same recipe with the default's step of the new step's dial replaced."""
+        kept = {dial(s.method): s for s in self.default} | {dial(new.method): new}
+        return replace(self, default=_in_order(kept.values()))
+
+    def with_pin(self, layer: str, new: Step) -> "Recipe":
+        """The same recipe with one dial of one layer set, whatever the default does."""
+        own = next((o for o in self.overrides if o.pattern == layer), Override(layer, ()))
+        kept = {dial(s.method): s for s in own.steps} | {dial(new.method): new}
+        others = tuple(o for o in self.overrides if o.pattern != layer)
+        return replace(self, overrides=(*others, replace(own, steps=_in_order(kept.values()))))
+
+    def without_pin(self, layer: str, which: str | None = None) -> "Recipe":
+        """The same recipe with a layer's pins, or only that of one dial, taken off."""
+        found = []
+        for o in self.overrides:
+            if o.pattern == layer:
+                o = replace(o, steps=tuple(s for s in o.steps if which is not None and dial(s.method) != which))
+            if o.steps or o.pattern != layer:
+                found.append(o)
+        return replace(self, overrides=tuple(found))
+
+    def with_lock(self, layer: str, on: bool) -> "Recipe":
+        """The same recipe with a layer locked, or free."""
+        others = tuple(p for p in self.locked if p != layer)
+        return replace(self, locked=(*others, layer) if on else others)
+
+
+def _in_order(steps: Any) -> tuple[Step, ...]:
+    return tuple(sorted(steps, key=lambda s: FAMILIES.index(s.method.split(".")[0])))
+
+
+def to_json(recipe: Recipe) -> str:
+    """Readable JSON that from_json reads back to an equal recipe."""
+    plain = asdict(recipe)
+    for steps in (plain["default"], *(o["steps"] for o in plain["overrides"])):
+        for s in steps:
+            s["knobs"] = dict(s["knobs"])
+    return json.dumps({"shrinkscope": VERSION} | plain, indent=1)
+
+
+def from_json(text: str) -> Recipe:
+    """Raises ValueError saying what was found and what was expected."""
+    try:
+        plain = json.loads(text)
+    except json.JSONDecodeError as error:
+        raise ValueError(f"this is not JSON: {error.msg} in line {error.lineno}; expected a recipe saved by Shrinkscope") from None
+    if not isinstance(plain, dict) or plain.get("shrinkscope") != VERSION:
+        raise ValueError(f'this JSON is no recipe of version {VERSION}: it needs "shrinkscope": {VERSION} at the top')
+
+    def steps(rows: list[dict[str, Any]]) -> tuple[Step, ...]:
+        return tuple(step(row["method"], **row["knobs"]) for row in rows)
+
+    try:
+        overrides = tuple(Override(str(o["pattern"]), steps(o["steps"]), bool(o["whole"])) for o in plain["overrides"])
+        return Recipe(steps(plain["default"]), overrides, tuple(map(str, plain["locked"])), int(plain["seed"]))
+    except (KeyError, TypeError, AttributeError) as error:
+        raise ValueError(f"this recipe is incomplete or has a part of the wrong kind: {error}") from None

@@ -1,0 +1,1 @@
+"""Letting weights share values."""

@@ -1,0 +1,135 @@
+"""Train the networks that ship in assets/weights.
+
+    python -m compression.zoo.train lenet-5 resnet-20        (or nothing, for all)
+
+Images: the whole training split of Fashion-MNIST less the 5,000 images kept for validation, where Debian's
+dataset-fashion-mnist is installed, else the 10,000 training images that ship. Text: all novels but Persuasion where
+r-cran-janeaustenr and rdata are installed, else Northanger Abbey. One seed, the last step's weights, no choosing by the test set.
+"""
+
+import argparse
+import logging
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import numpy as np
+import torch
+from safetensors.torch import save_file
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from compression.zoo import data, make_data
+from compression.zoo.catalogue import ZOO, Entry, Recipe
+
+log = logging.getLogger("zoo")
+
+
+def everything(entry: Entry) -> data.Data | Tensor:
+    """The most that may be learnt from: all images but the validation and test ones, or all text but the held-out novel."""
+    if entry.text:
+        if not make_data.JANEAUSTENR.is_dir():
+            return data.encoded("calibration")
+        texts = make_data.novels()
+        return torch.cat([data.encode(text) for name, text in texts.items() if name != data.NOVELS["heldout"]])
+    if entry.load is not data.fashion or not data.FASHION.is_dir():
+        return entry.load("train")
+    images, labels = make_data.idx("train-images-idx3-ubyte.gz"), make_data.idx("train-labels-idx1-ubyte.gz")
+    validation, _ = make_data.split(labels)
+    rest = np.setdiff1d(np.arange(len(images)), validation)
+    return data.fashion_from(images[rest], labels[rest], "train")
+
+
+def augment(images: Tensor, recipe: Recipe, rng: torch.Generator) -> Tensor:
+    """Flip some images and shift each by up to recipe.shift pixels, the edge repeated. (n, 1, h, w), both ways."""
+    n, _, h, w = images.shape
+    if recipe.shift:
+        padded = F.pad(images, [recipe.shift] * 4, mode="replicate")[:, 0]  # (n, h + 2s, w + 2s)
+        down, right = torch.randint(0, 2 * recipe.shift + 1, (2, n, 1), generator=rng)
+        rows, columns = down + torch.arange(h), right + torch.arange(w)
+        images = padded[torch.arange(n)[:, None, None], rows[:, :, None], columns[:, None, :]][:, None]
+    if recipe.flip:
+        turn = torch.rand(n, 1, 1, 1, generator=rng) < 0.5
+        images = torch.where(turn, images.flip(-1), images)
+    return images
+
+
+def image_batches(source: data.Data, recipe: Recipe, rng: torch.Generator) -> Iterator[tuple[Tensor, Tensor]]:
+    """recipe.epochs passes in a fresh order each, the last incomplete batch of a pass left out."""
+    for _ in range(recipe.epochs):
+        for batch in torch.randperm(len(source), generator=rng).split(recipe.batch):
+            if len(batch) == recipe.batch:
+                yield augment(source.inputs[batch], recipe, rng), source.labels[batch]
+
+
+def text_batches(source: Tensor, recipe: Recipe, rng: torch.Generator) -> Iterator[tuple[Tensor, Tensor]]:
+    """recipe.steps batches of windows that start anywhere."""
+    for _ in range(recipe.steps):
+        start = torch.randint(0, len(source) - data.CONTEXT - 1, (recipe.batch, 1), generator=rng)
+        windows = source[start + torch.arange(data.CONTEXT + 1)]
+        yield windows[:, :-1], windows[:, 1:]
+
+
+def optimizers(model: nn.Module, recipe: Recipe) -> list[torch.optim.Optimizer]:
+    """One optimizer, or for "muon" two: Muon for the blocks' matrices, AdamW for embeddings and vectors."""
+    parameters = dict(model.named_parameters())
+    matrices = [p for name, p in parameters.items() if p.ndim == 2 and "blocks" in name]
+    if recipe.optimizer == "sgd":
+        return [torch.optim.SGD(parameters.values(), recipe.rate, 0.9, weight_decay=recipe.decay, nesterov=True)]
+    if recipe.optimizer == "muon":
+        others = [p for p in parameters.values() if not any(p is m for m in matrices)]
+        return [torch.optim.Muon(matrices, recipe.rate, weight_decay=recipe.decay), torch.optim.AdamW(others, 3e-3)]
+    return [torch.optim.AdamW(parameters.values(), recipe.rate, weight_decay=recipe.decay)]
+
+
+def fit(entry: Entry, seed: int, report: Callable[[int, int, float], None]) -> nn.Module:
+    """A trained network, in eval mode. report(step, steps, mean loss so far) is called about fifty times."""
+    torch.manual_seed(seed)
+    rng = torch.Generator().manual_seed(seed)
+    recipe, source, model = entry.recipe, everything(entry), entry.build()
+    batches = text_batches(source, recipe, rng) if entry.text else image_batches(source, recipe, rng)
+    total = recipe.steps or recipe.epochs * (len(source) // recipe.batch)
+    turned = optimizers(model, recipe)
+    cycles = [torch.optim.lr_scheduler.OneCycleLR(o, [g["lr"] for g in o.param_groups], total, pct_start=0.2, cycle_momentum=False)
+              for o in turned]
+    if not entry.text:
+        model = model.to(memory_format=torch.channels_last)
+    model.train()
+    running = 0.0
+    for step, (inputs, labels) in enumerate(batches, start=1):
+        scores = model(inputs)
+        loss = F.cross_entropy(scores.flatten(0, -2), labels.flatten(), label_smoothing=recipe.smoothing)
+        model.zero_grad(set_to_none=True)
+        loss.backward()
+        nn.utils.clip_grad_norm_(model.parameters(), 1.0)
+        for moved in (*turned, *cycles):
+            moved.step()
+        running += (loss.item() - running) / min(step, 200)
+        if step % max(1, total // 50) == 0:
+            report(step, total, running)
+    return model.eval().to(memory_format=torch.contiguous_format)
+
+
+def main() -> None:
+    """Train what was asked for and write each network's weights when it is done."""
+    ask = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    ask.add_argument("names", nargs="*", default=list(ZOO), help=", ".join(ZOO))
+    ask.add_argument("--out", type=Path, default=data.ASSETS / "weights")
+    ask.add_argument("--seed", type=int, default=0)
+    asked = ask.parse_args()
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")
+    torch.set_num_threads(1)
+    asked.out.mkdir(parents=True, exist_ok=True)
+    for name in asked.names:
+        start = time.process_time()
+        model = fit(ZOO[name], asked.seed, lambda step, of, loss, name=name: log.info("%s %d/%d loss %.4f", name, step, of, loss))
+        model.to(torch.float32)
+        tensors = {k: v.contiguous() for k, v in model.state_dict().items()}
+        if name == "char-gpt":
+            del tensors["head.weight"]  # the same tensor as embed.weight
+        save_file(tensors, asked.out / f"{name}.safetensors", {"cpu_seconds": f"{time.process_time() - start:.0f}", "seed": str(asked.seed)})
+        log.info("%s done in %.0f CPU seconds", name, time.process_time() - start)
+
+
+if __name__ == "__main__":
+    main()
