@@ -59,19 +59,24 @@ class Encoded:
 
 def from_bytes(layout: Layout, data: bytes) -> Encoded:
     """The form that was written. Raises ValueError when the bytes are too few or too many, or a form is unknown."""
+    return all_from_bytes([layout], data)[0]
+
+
+def all_from_bytes(layouts: list[Layout], data: bytes) -> list[Encoded]:
+    """Forms whose buffers stand one after the other."""
     place = 0
 
     def take(count: int) -> bytes:
         nonlocal place
         if count < 0 or place + count > len(data):
-            raise ValueError(f"the stored form ends after {len(data)} bytes, but {place + count} are needed")
+            raise ValueError(f"the stored form ends after {len(data):,} bytes, but {place + count:,} are needed")
         place += count
         return data[place - count : place]
 
-    tree = _rebuild(layout, take)
+    trees = [_rebuild(layout, take) for layout in layouts]
     if place != len(data):
-        raise ValueError(f"the stored form takes {place} bytes, but {len(data)} were given")
-    return tree
+        raise ValueError(f"the stored form takes {place:,} bytes, but {len(data):,} were given")
+    return trees
 
 
 def _weigh(part: object) -> int:

@@ -47,7 +47,12 @@ def step(name: str, **knobs: Value) -> Step:
     known = method(name)
     for given in knobs:
         known.knob(given)
-    return Step(name, tuple((k.name, knobs.get(k.name, k.default)) for k in known.knobs))
+    return Step(name, tuple((k.name, _rung(k.ladder, knobs.get(k.name, k.default))) for k in known.knobs))
+
+
+def _rung(ladder: tuple[Value, ...], value: Value) -> Value:
+    """The rung equal to a value, so that 1 finds 1.0 (but never True); the value itself where there is none."""
+    return next((r for r in ladder if r == value and isinstance(r, bool) == isinstance(value, bool)), value)
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,167 @@
+"""A recipe on a network: the encoded layers, the decoded weights, and a module that is really smaller where that can be."""
+
+import copy
+from collections.abc import Mapping, MutableMapping
+from dataclasses import dataclass
+from typing import Any
+
+from torch import Tensor, nn
+
+from compression.encoded import Dense, Encoded, Factored, Tucker2, replace_leaves
+from compression.layers import owners
+from compression.method import Layer
+from compression.network import Network
+from compression.recipe import Recipe, Step
+from compression.registry import dial, method
+
+Memo = MutableMapping[Any, Any]
+
+
+@dataclass(frozen=True, eq=False)
+class Compressed:
+    """A network under a recipe: what each layer is stored as, and which steps did not apply to it."""
+
+    network: Network
+    recipe: Recipe
+    encoded: Mapping[str, Encoded]  # by layer name
+    refused: Mapping[str, tuple[str, ...]]  # by layer name: one sentence for each step that did not apply
+
+    def weights(self) -> dict[str, Tensor]:
+        """Decoded weights by parameter name, tied names included, for torch.func.functional_call."""
+        decoded = {}
+        for layer in self.network.layers:
+            form = self.encoded[layer.name]
+            weight = layer.weight if isinstance(form, Dense) and form.values is layer.weight else form.decode()
+            decoded |= dict.fromkeys(layer.names, weight)
+        return decoded
+
+
+def compress(network: Network, recipe: Recipe, memo: Memo | None = None) -> Compressed:
+    """Carry a recipe out on every layer. With a memo, what was prepared or answered before is not computed again."""
+    encoded, refused = {}, {}
+    for layer in network.layers:
+        encoded[layer.name], refused[layer.name] = encode(layer, recipe.chain(layer.name), memo, network.digest)
+    return Compressed(network, recipe, encoded, refused)
+
+
+def encode(layer: Layer, chain: tuple[Step, ...], memo: Memo | None = None, owner: str = "") -> tuple[Encoded, tuple[str, ...]]:
+    """Carry out the steps on one layer in order; each works on the leaves of what the one before it stored.
+
+    Returns the form, and a sentence for each step that does not apply to this layer and was passed over.
+    """
+    memo = {} if memo is None else memo
+    tree: Encoded = Dense(layer.weight)
+    refused: list[str] = []
+    for i, step in enumerate(chain):
+        before, key = chain[:i], (owner, layer.name, chain[: i + 1])
+        why = method(step.method).refuses(layer.weight, layer)
+        if why is not None:
+            refused.append(why)
+            continue
+        if key not in memo:
+            memo[key] = _carry_out(tree, step, layer, memo, (owner, layer.name, before, step.method))
+        tree = memo[key]
+    return tree, tuple(refused)
+
+
+def _carry_out(tree: Encoded, step: Step, layer: Layer, memo: Memo, key: tuple[Any, ...]) -> Encoded:
+    known = method(step.method)
+    leaf = iter(range(1_000))
+
+    def store(values: Tensor) -> Encoded:
+        place = (*key, next(leaf))
+        if place not in memo:
+            memo[place] = known.prepare(values, layer)
+        return known.answer(memo[place], **dict(step.knobs))
+
+    return replace_leaves(tree, known.consumes, store)
+
+
+def up_to(recipe: Recipe, last: str) -> Recipe:
+    """The recipe without the steps that come after one dial: the network as it stands half-way through its chains."""
+    order = ("rank", "sparsity", "bits", "coding")
+    wanted = order[: order.index(last) + 1]
+
+    def cut(steps: tuple[Step, ...]) -> tuple[Step, ...]:
+        return tuple(s for s in steps if dial(s.method) in wanted)
+
+    overrides = tuple(type(o)(o.pattern, cut(o.steps), o.whole) for o in recipe.overrides)
+    return Recipe(cut(recipe.default), overrides, recipe.locked, recipe.seed)
+
+
+def smaller(compressed: Compressed) -> nn.Module:
+    """A module that computes the same from the stored parts: factored Linear, Conv and Embedding layers become chains of small ones.
+
+    Layers of other kinds (recurrent, attention) keep their shape and get the decoded weight: stored smaller, run the same.
+    """
+    module = copy.deepcopy(compressed.network.module)
+    for layer in compressed.network.layers:
+        form = compressed.encoded[layer.name]
+        places = list(owners(module, layer))
+        if isinstance(form, Factored | Tucker2) and all(_splittable(owner, name) for _, owner, name in places):
+            shared: dict[str, nn.Parameter] = {}
+            for prefix, owner, _ in places:
+                _put(module, prefix, _chain(owner, form, shared))
+        else:
+            weight = nn.Parameter(form.decode().clone(), requires_grad=False)
+            for _, owner, name in places:
+                setattr(owner, name, weight)
+    return module.eval()
+
+
+def really_smaller(network: Network, layer: Layer) -> bool:
+    """Whether a factored form of this layer becomes smaller modules, or is only stored smaller."""
+    return all(_splittable(owner, name) for _, owner, name in owners(network.module, layer))
+
+
+def _splittable(owner: nn.Module, name: str) -> bool:
+    attention_out = type(owner).__name__ == "NonDynamicallyQuantizableLinear"  # read by MultiheadAttention, never called
+    plain = isinstance(owner, nn.Linear | nn.Embedding) or (isinstance(owner, nn.Conv1d | nn.Conv2d) and owner.groups == 1)
+    return plain and name == "weight" and not attention_out
+
+
+def _put(module: nn.Module, prefix: str, new: nn.Module) -> None:
+    parent, _, name = prefix.rpartition(".")
+    setattr(module.get_submodule(parent), name, new)
+
+
+def _chain(owner: nn.Module, form: Factored | Tucker2, shared: dict[str, nn.Parameter]) -> nn.Sequential:
+    """Small modules that do what owner does with the weight that form stores. shared: factors by name, for tied owners."""
+    def factor(name: str, value: Tensor) -> nn.Parameter:
+        return shared.setdefault(name, nn.Parameter(value.contiguous(), requires_grad=False))
+
+    if isinstance(form, Tucker2):
+        return _tucker_chain(owner, form, factor)
+    left, right = factor("left", form.left.decode()), factor("right", form.right.decode())
+    rank = len(right)
+    if isinstance(owner, nn.Embedding):
+        first, second = nn.Embedding(*left.shape), nn.Linear(rank, owner.embedding_dim, bias=False)
+        first.weight = left
+        second.weight = factor("right transposed", form.right.decode().T)
+    elif isinstance(owner, nn.Linear):
+        first, second = nn.Linear(owner.in_features, rank, bias=False), nn.Linear(rank, owner.out_features, owner.bias is not None)
+        first.weight, second.weight, second.bias = right, left, owner.bias
+    else:
+        kind = type(owner)
+        first = kind(owner.in_channels, rank, owner.kernel_size, owner.stride, owner.padding, owner.dilation, bias=False,
+                     padding_mode=owner.padding_mode)
+        second = kind(rank, owner.out_channels, 1, bias=owner.bias is not None)
+        ones = [1] * (len(form.shape) - 2)
+        first.weight = nn.Parameter(right.reshape(rank, *form.shape[1:]), requires_grad=False)
+        second.weight, second.bias = nn.Parameter(left.reshape(*left.shape, *ones), requires_grad=False), owner.bias
+    return nn.Sequential(first, second)
+
+
+def _tucker_chain(owner: nn.Module, form: Tucker2, factor: Any) -> nn.Sequential:
+    out, core, into = form.out.decode(), form.core.decode(), form.into.decode()
+    kind, ones = type(owner), [1] * (core.ndim - 2)
+    mix = kind(into.shape[0], into.shape[1], 1, bias=False)
+    small = kind(core.shape[1], core.shape[0], owner.kernel_size, owner.stride, owner.padding, owner.dilation, bias=False,
+                 padding_mode=owner.padding_mode)
+    spread = kind(out.shape[1], out.shape[0], 1, bias=owner.bias is not None)
+    mix.weight = factor("into", into.T.reshape(*into.T.shape, *ones))
+    small.weight = factor("core", core)
+    spread.weight = factor("out", out.reshape(*out.shape, *ones))
+    spread.bias = owner.bias
+    return nn.Sequential(mix, small, spread)
+

@@ -1,0 +1,56 @@
+"""A trained network with its layers and the data it can be judged on."""
+
+import hashlib
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from types import MappingProxyType
+
+import torch
+from torch import Tensor, nn
+
+from compression.layers import Skipped, find
+from compression.method import Layer
+from compression.zoo.data import Data
+
+
+@dataclass(frozen=True, eq=False)
+class Network:
+    """What the instrument works on. The module is in eval mode and is never changed."""
+
+    name: str  # short, for links: "lenet-5"
+    title: str
+    module: nn.Module
+    layers: tuple[Layer, ...]
+    skipped: tuple[Skipped, ...]
+    data: Mapping[str, Data]  # by split: "train", "validation", "test"; may be empty
+    digest: str  # of every parameter and buffer, names included
+    example: Tensor | None = field(default=None)  # one input, (1, ...), for counting operations
+
+    @property
+    def parameters(self) -> int:
+        """Parameters, tied ones once."""
+        return sum(p.numel() for p in self.module.parameters())
+
+    def layer(self, name: str) -> Layer:
+        """The layer of that name. Raises ValueError with the names there are."""
+        for found in self.layers:
+            if found.name == name:
+                return found
+        raise ValueError(f"{self.title} has no layer {name!r}; it has {', '.join(x.name for x in self.layers)}")
+
+
+def network(name: str, title: str, module: nn.Module, data: Mapping[str, Data] = MappingProxyType({}),
+            example: Tensor | None = None) -> Network:
+    """A Network around a module, which is put in eval mode. Raises ValueError where a weight is not a finite number."""
+    module.eval().requires_grad_(False)
+    sha = hashlib.blake2b(digest_size=16)
+    for key, tensor in sorted(module.state_dict().items()):
+        if tensor.is_floating_point() and not bool(torch.isfinite(tensor).all()):
+            wrong = int((~torch.isfinite(tensor)).sum())
+            raise ValueError(f"{key} has {wrong:,} values that are not finite numbers; save the network again from before they appeared")
+        sha.update(f"{key} {tuple(tensor.shape)} {tensor.dtype}".encode())
+        sha.update(tensor.contiguous().flatten().view(torch.uint8).numpy().tobytes())
+    found = find(module)
+    if example is None and data:
+        example = next(iter(data.values())).inputs[:1]
+    return Network(name, title, module, found.layers, found.skipped, data, sha.hexdigest(), example)
