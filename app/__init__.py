@@ -1,0 +1,1 @@
+"""The screens: what a person sees and touches. May import compression, never the other way round."""

@@ -1,0 +1,160 @@
+// Draws a Plotly figure into one lasting node with Plotly.react, in the colours and fonts of the page.
+const LOST = "The charts could not be loaded; reload the page."
+const charts = new WeakMap()
+
+// This module comes from a blob: address, so paths are taken from the page; /sensitivity and / have the same base.
+function load(path) {
+  window.shrinkscopePlotly ??= new Promise((resolve, reject) => {
+    const script = document.createElement("script")
+    script.src = new URL(path, document.baseURI).href
+    script.onload = () => resolve(window.Plotly)
+    script.onerror = () => {
+      script.remove()
+      window.shrinkscopePlotly = undefined
+      reject(new Error(LOST))
+    }
+    document.head.append(script)
+  })
+  return window.shrinkscopePlotly
+}
+
+function theme(element) {
+  const style = getComputedStyle(element)
+  const read = name => style.getPropertyValue(`--st-${name}`).trim()
+  const text = read("text-color")
+  const line = read("border-color")
+  const ground = read("background-color")
+  const font = { family: read("font"), size: Math.round(0.8125 * parseFloat(read("base-font-size") || 16)), color: text }
+  const axis = {
+    color: text,
+    gridcolor: line,
+    linecolor: line,
+    tickcolor: line,
+    zerolinecolor: line,
+    zerolinewidth: 1,
+    automargin: true,
+    title: { standoff: 8, font: { size: font.size } },
+  }
+  const shades = read("chart-sequential-colors").split(",")
+  const colorscale = shades.map((shade, i) => [i / (shades.length - 1), shade])
+  const colorbar = { outlinewidth: 0, thickness: 12 }
+  const clear = "rgba(0,0,0,0)"
+  const scene = { ...axis, backgroundcolor: clear }
+  return {
+    ground,
+    template: {
+      layout: {
+        font,
+        colorway: read("chart-categorical-colors").split(","),
+        coloraxis: { colorscale, colorbar },
+        autotypenumbers: "strict", // or the label "30 %" would become the number 30
+        paper_bgcolor: clear,
+        plot_bgcolor: clear,
+        margin: { l: 48, r: 16, t: 16, b: 40 },
+        xaxis: axis,
+        yaxis: axis,
+        scene: { xaxis: scene, yaxis: scene, zaxis: scene },
+        title: { x: 0, xref: "paper", xanchor: "left", yref: "container", automargin: true, font: { size: font.size + 2, weight: 600 } },
+        legend: { bgcolor: clear },
+        annotationdefaults: { arrowcolor: text },
+        shapedefaults: { line: { color: text } },
+        hovermode: "closest",
+        hoverlabel: { bgcolor: ground, bordercolor: line, font },
+      },
+      data: { heatmap: [{ colorscale, colorbar }] },
+    },
+  }
+}
+
+class Chart {
+  constructor(parent) {
+    this.parent = parent
+    this.root = parent.querySelector(".chart")
+    this.plot = parent.querySelector(".chart-plot")
+    this.busy = false
+    this.observer = new ResizeObserver(() => this.ask())
+    this.observer.observe(this.root)
+    parent.querySelector(".chart-save").onclick = () => this.save()
+  }
+
+  update(data, send) {
+    this.data = data
+    this.send = send
+    this.root.style.height = `${data.height}px`
+    this.root.classList.toggle("chart-clicks", data.click)
+    if (this.plot.getAttribute("aria-label") !== data.alt) this.plot.setAttribute("aria-label", data.alt)
+    load(data.library).then(plotly => {
+      this.plotly = plotly
+      this.ask()
+    }, () => this.lose())
+  }
+
+  // One drawing at a time; whatever arrives meanwhile is drawn once, afterwards.
+  async ask() {
+    this.wanted = true
+    if (this.busy || !this.plotly) return
+    this.busy = true
+    while (this.wanted && !this.closed) {
+      this.wanted = false
+      await this.draw()
+    }
+    this.busy = false
+  }
+
+  async draw() {
+    const width = this.root.clientWidth
+    if (!width) return // in a folded tab or expander: the observer calls again when it opens
+    const { ground, template } = theme(this.parent)
+    const drawn = [this.data.figure, width, this.data.height, JSON.stringify(template)]
+    if (this.drawn && drawn.every((part, i) => part === this.drawn[i])) return
+    this.drawn = drawn
+    this.ground = ground
+    const { data, layout = {} } = JSON.parse(this.data.figure)
+    const fresh = { uirevision: "kept", ...layout, template, width, height: this.data.height }
+    await this.plotly.react(this.plot, data, fresh, { displayModeBar: false, displaylogo: false })
+    if (this.root.dataset.state !== "ready") this.plot.on("plotly_click", event => this.click(event))
+    this.root.dataset.state = "ready"
+    this.root.dataset.draws = Number(this.root.dataset.draws ?? 0) + 1
+  }
+
+  click({ points: [mark] }) {
+    if (!this.data.click || !mark) return
+    this.send("click", {
+      curve: mark.curveNumber,
+      point: mark.pointNumber ?? mark.pointIndex ?? null,
+      x: mark.x ?? mark.label ?? null,
+      y: mark.y ?? mark.value ?? null,
+      customdata: mark.customdata ?? null,
+    })
+  }
+
+  save() {
+    const { data, layout } = this.plot
+    const opaque = { ...layout, paper_bgcolor: this.ground }
+    const { width, height } = layout
+    const filename = this.data.alt.toLowerCase().replace(/[^a-z0-9]+/g, "-").slice(0, 60) || "chart"
+    this.plotly.downloadImage({ data, layout: opaque }, { format: "png", scale: 2, width, height, filename })
+  }
+
+  lose() {
+    if (this.closed) return
+    this.root.dataset.state = "lost"
+    const sentence = this.parent.querySelector(".chart-lost")
+    sentence.textContent = LOST
+    sentence.hidden = false
+  }
+
+  close() {
+    this.closed = true
+    this.observer.disconnect()
+    this.plotly?.purge(this.plot)
+    charts.delete(this.parent)
+  }
+}
+
+export default function ({ data, parentElement, setTriggerValue }) {
+  const chart = charts.get(parentElement) ?? new Chart(parentElement)
+  charts.set(parentElement, chart)
+  chart.update(data, setTriggerValue)
+  return () => chart.close()
+}

@@ -1,0 +1,30 @@
+"""A heartbeat for a fragment whose work runs elsewhere: the browser asks again only after it got the last answer."""
+
+import streamlit as st
+
+JS = """
+const timers = new WeakMap()
+export default function ({ data, parentElement, setTriggerValue }) {
+  clearTimeout(timers.get(parentElement))
+  if (data.live) timers.set(parentElement, setTimeout(() => setTriggerValue("tick", data.seq), data.ms))
+  return () => clearTimeout(timers.get(parentElement))
+}
+"""
+# An empty component would still take one gap of the column it stands in.
+CSS = """
+[data-testid="stElementContainer"]:has(.ticker),
+[data-testid="stLayoutWrapper"]:has(> * > .ticker) {
+  position: absolute;
+  visibility: hidden;
+}
+"""
+
+_mount = st.components.v2.component("ticker", html='<i class="ticker"\nhidden></i>', css=CSS, js=JS, isolate_styles=False)
+
+
+def tick(live: bool, seq: int, ms: int, key: str) -> None:
+    """While `live`, run the fragment this stands in again `ms` milliseconds after each answer; send nothing when not.
+
+    `seq` must differ from one run to the next (a counter of runs, for example): it is what wakes the browser.
+    """
+    _mount(key=key, data={"live": live, "seq": seq, "ms": ms}, on_tick_change=lambda: None)

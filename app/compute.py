@@ -1,0 +1,230 @@
+"""Everything slow, done once: the only user of st.cache_*. Keys are content hashes and frozen values, never tensors."""
+
+import gc
+import threading
+from collections import OrderedDict
+from collections.abc import Iterator, MutableMapping
+from typing import Any, NamedTuple
+
+import numpy as np
+import streamlit as st
+import torch
+
+from compression import measure
+from compression.apply import Compressed, compress, smaller, up_to
+from compression.evaluate import Answers, Progress, evaluate
+from compression.export import file_size, pack
+from compression.network import Network
+from compression.recipe import Recipe, Step
+from compression.score import changed, size_of, stages
+from compression.search import Point, study
+from compression.sensitivity import Cell, scan
+from compression.zoo import shipped
+
+BINS = 100
+
+
+class Bounded(MutableMapping[Any, Any]):
+    """A mapping that forgets what was used longest ago once it holds too much; safe in several threads."""
+
+    def __init__(self, limit: int) -> None:
+        self._limit, self._rows, self._lock = limit, OrderedDict(), threading.RLock()
+
+    def __getitem__(self, key: Any) -> Any:
+        with self._lock:
+            self._rows.move_to_end(key)
+            return self._rows[key]
+
+    def __contains__(self, key: object) -> bool:
+        return key in self._rows
+
+    def __setitem__(self, key: Any, value: Any) -> None:
+        with self._lock:
+            self._rows[key] = value
+            while len(self._rows) > self._limit:
+                self._rows.popitem(last=False)
+
+    def __delitem__(self, key: Any) -> None:
+        with self._lock:
+            del self._rows[key]
+
+    def __iter__(self) -> Iterator[Any]:
+        return iter(list(self._rows))
+
+    def __len__(self) -> int:
+        return len(self._rows)
+
+
+@st.cache_resource(show_spinner=False)
+def warm() -> None:
+    """Once per process: one torch thread for each Python thread, and what is loaded by now out of the collector's way."""
+    torch.set_num_threads(1)
+    gc.collect()
+    gc.freeze()
+
+
+@st.cache_resource(show_spinner=False)
+def _own() -> Bounded:
+    """Networks that people opened, by name. Kept for as long as the process lives, the last sixteen."""
+    return Bounded(16)
+
+
+@st.cache_resource(show_spinner=False)
+def _memo() -> Bounded:
+    """Prepared and answered layers."""
+    return Bounded(3_000)
+
+
+@st.cache_resource(show_spinner=False)
+def dense() -> Bounded:
+    """Answers of original networks, part by part."""
+    return Bounded(2_000)
+
+
+@st.cache_resource(show_spinner=False)
+def finished() -> Bounded:
+    """The last state of finished evaluations, by network, fingerprint and split."""
+    return Bounded(200)
+
+
+def names() -> dict[str, str]:
+    """Titles of the networks that can be opened, by name: those shipped, then those opened by hand."""
+    return {name: shipped.ZOO[name].title for name in shipped.available()} | {name: n.title for name, n in _own().items()}
+
+
+def keep(network: Network) -> None:
+    """Make a person's own network available under its name."""
+    _own()[network.name] = network
+
+
+def network(name: str) -> Network:
+    """A network by name. Raises ValueError with the names there are."""
+    return _own()[name] if name in _own() else shipped.load(name)
+
+
+def fingerprint(net: Network, recipe: Recipe) -> tuple[tuple[Step, ...], ...]:
+    """What a recipe comes to on this network, layer by layer: equal for recipes that do the same."""
+    return tuple(recipe.chain(layer.name) for layer in net.layers)
+
+
+def compressed(net: Network, recipe: Recipe) -> Compressed:
+    """A recipe on a network; layers done before are not done again."""
+    return compress(net, recipe, _memo())
+
+
+class Picture(NamedTuple):
+    """What the charts need of one layer."""
+
+    name: str
+    kind: str
+    count: int
+    chain: tuple[Step, ...]
+    edges: np.ndarray  # (bins + 1,)
+    before: np.ndarray  # (bins,)
+    after: np.ndarray  # (bins,), entries that are zero left out
+    zeros: float
+    threshold: float | None  # the largest magnitude removed, where a layer was pruned
+    bytes_before: int
+    bytes_after: int
+    sqnr: float
+    items: dict[str, int]
+    refused: tuple[str, ...]
+
+
+def pictures(net: Network, recipe: Recipe) -> tuple[Picture, ...]:
+    """One picture for each layer, in network order."""
+    done = compressed(net, recipe)
+    rows = []
+    for layer in net.layers:
+        chain = recipe.chain(layer.name)
+        key = ("picture", net.digest, layer.name, chain)
+        if key not in _memo():
+            _memo()[key] = _picture(layer, chain, done)
+        rows.append(_memo()[key])
+    return tuple(rows)
+
+
+def _picture(layer: Any, chain: tuple[Step, ...], done: Compressed) -> Picture:
+    form, weight = done.encoded[layer.name], layer.weight
+    decoded = form.decode()
+    values, new = weight.flatten(), decoded.flatten()
+    most = float(values.abs().max()) or 1.0
+    kept = new[new != 0]
+    gone = values[(new == 0) & (values != 0)] if any(s.method.startswith("pruning") for s in chain) else values[:0]
+    edges = np.linspace(-most, most, BINS + 1)
+    wrong = measure.error(weight, decoded)
+    counts = [torch.histc(v, BINS, -most, most).numpy().astype(np.int64) for v in (values, kept.clamp(-most, most))]
+    return Picture(layer.name, layer.kind, weight.numel(), chain, edges, *counts, 1 - len(kept) / max(len(new), 1),
+                   float(gone.abs().max()) if len(gone) else None, 4 * weight.numel(), form.nbytes, wrong.sqnr,
+                   measure.itemised(form), done.refused[layer.name])
+
+
+class Costs(NamedTuple):
+    """The sizes, operations and errors of a recipe."""
+
+    file_bytes: int
+    original_bytes: int
+    stages: dict[str, int]
+    items: dict[str, int]
+    multiply_adds: int | None
+    original_multiply_adds: int | None
+    sqnr: float
+    zeros: float
+
+
+def costs(net: Network, recipe: Recipe) -> Costs:
+    """Everything about a recipe that needs no data."""
+    key = ("costs", net.digest, fingerprint(net, recipe))
+    if key not in _memo():
+        rows, done = pictures(net, recipe), compressed(net, recipe)
+        items: dict[str, int] = {}
+        for row in rows:
+            for word, count in row.items.items():
+                items[word] = items.get(word, 0) + count
+        rest = file_size(done)
+        items |= {"biases and norms": rest["biases and norms"], "header": rest["header"]}
+        weights = done.weights()
+        originals = {layer.names[0]: layer.weight for layer in net.layers}
+        wrong = measure.total_error(originals, {name: weights[name] for name in originals})
+        sizes = stages(net, recipe, _memo())
+        _memo()[key] = Costs(size_of(done), sizes["original"], sizes, items, operations(net, up_to(recipe, "rank")),
+                             operations(net, Recipe()), wrong.sqnr, wrong.zeros)
+    return _memo()[key]
+
+
+def operations(net: Network, recipe: Recipe) -> int | None:
+    """Multiply-adds of one forward pass of the really smaller network; None where there is no example to count with."""
+    if net.example is None:
+        return None
+    key = ("operations", net.digest, fingerprint(net, recipe))
+    if key not in _memo():
+        _memo()[key] = measure.multiply_adds(smaller(compressed(net, recipe)), net.example)
+    return _memo()[key]
+
+
+def judging(net: Network, recipe: Recipe, split: str) -> Iterator[Progress]:
+    """An evaluation that starts where no finished one is known, and remembers its end."""
+    key = (net.digest, fingerprint(net, recipe), split)
+    if key in finished():
+        yield finished()[key]
+        return
+    done = compressed(net, recipe)
+    last = None
+    for last in evaluate(net, changed(done, done.weights()), net.data[split], dense()):
+        yield last
+    finished()[key] = last
+
+
+def scanning(net: Network, name: str, knob: str, values: tuple[Any, ...], split: str, count: int) -> Iterator[Cell]:
+    """A sensitivity scan with the shared memory of answers."""
+    return scan(net, name, knob, values, net.data[split], count, _memo(), dense())
+
+
+def studying(net: Network, recipes: list[Recipe], split: str, count: int) -> Iterator[Point]:
+    """A study with the shared memory of answers."""
+    return study(net, recipes, net.data[split], count, _memo(), dense())
+
+
+def packed(net: Network, recipe: Recipe) -> bytes:
+    """The file itself."""
+    return pack(compressed(net, recipe))

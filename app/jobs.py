@@ -1,0 +1,203 @@
+"""Work that takes longer than a second: it runs beside the page, one item at a time, and can be stopped."""
+
+import logging
+import threading
+import time
+from collections.abc import Callable, Iterable, Iterator
+from typing import Generic, TypeVar
+
+T = TypeVar("T")
+KEPT = 500  # owners whose last finished job is remembered
+
+log = logging.getLogger(__name__)
+
+
+class Job(Generic[T]):
+    """One run of a generator. Every property may be read from any thread while the work goes on."""
+
+    def __init__(self, owner: str, key: str, make: Callable[[], Iterable[T]]):
+        self.owner, self.key = owner, key
+        self._make = make
+        self._iterator: Iterator[T] | None = None
+        self._items: list[T] = []
+        self._lock = threading.Lock()
+        self._ended = False
+        self._error: str | None = None
+        self._started: float | None = None
+        self._finished: float | None = None
+        self._answered = threading.Event()
+
+    @property
+    def items(self) -> list[T]:
+        """What has been done so far."""
+        with self._lock:
+            return list(self._items)
+
+    @property
+    def count(self) -> int:
+        """How many items have been done."""
+        return len(self._items)
+
+    @property
+    def latest(self) -> T | None:
+        """The newest item."""
+        with self._lock:
+            return self._items[-1] if self._items else None
+
+    @property
+    def running(self) -> bool:
+        """Waiting for its turn or at work."""
+        return not self._ended
+
+    @property
+    def done(self) -> bool:
+        """Nothing more will come: finished, stopped or failed."""
+        return self._ended
+
+    @property
+    def error(self) -> str | None:
+        """Why it failed, in a sentence."""
+        return self._error
+
+    @property
+    def started(self) -> float | None:
+        """When the worker took it up (time.monotonic), or None while it waits."""
+        return self._started
+
+    @property
+    def seconds(self) -> float:
+        """How long it has been at work, or was."""
+        if self._started is None:
+            return 0.0
+        return (self._finished or time.monotonic()) - self._started
+
+    def stop(self) -> None:
+        """End it now and keep the items it has; the one being computed is dropped."""
+        self._end()
+
+    def wait(self, seconds: float) -> bool:
+        """Wait until there is a first item or an end, at most `seconds`; whether there is."""
+        return self._answered.wait(seconds)
+
+    def _end(self, error: str | None = None) -> None:
+        with self._lock:
+            if self._ended:
+                return
+            self._ended, self._error, self._finished = True, error, time.monotonic()
+        self._answered.set()
+
+    def _advance(self) -> None:
+        """Compute one item, in the worker's thread."""
+        try:
+            if self._iterator is None:
+                self._started = time.monotonic()
+                self._iterator = iter(self._make())
+            item = next(self._iterator)
+        except StopIteration:
+            self._end()
+        except ValueError as refusal:
+            log.warning("Job %s was refused.", self.key, exc_info=True)
+            self._end(str(refusal))
+        except Exception as failure:
+            log.exception("Job %s failed.", self.key)
+            self._end(f"This stopped because of an unexpected problem ({type(failure).__name__}); the server's log has the details.")
+        else:
+            with self._lock:
+                if not self._ended:
+                    self._items.append(item)
+            self._answered.set()
+
+    def _release(self) -> None:
+        """Let go of the generator, so that what it holds (models, batches) can be freed."""
+        iterator, self._iterator, self._make = self._iterator, None, tuple
+        try:
+            if hasattr(iterator, "close"):
+                iterator.close()
+        except Exception:
+            log.exception("Job %s could not be closed.", self.key)
+
+
+class Pool:
+    """One worker thread, shared by everyone: the job with the fewest items goes first, one item at a time."""
+
+    def __init__(self, name: str):
+        self.name = name
+        self._jobs: dict[str, Job] = {}  # owner → newest job
+        self._waiting: list[Job] = []  # least recently advanced first
+        self._wake = threading.Condition()
+        self._thread: threading.Thread | None = None
+
+    def submit(self, owner: str, key: str, make: Callable[[], Iterable[T]], again: bool = False) -> Job[T]:
+        """Start `make()` for `owner`, or give the job that already has this `key`, whether running, finished, stopped or failed.
+
+        Another key stops the owner's earlier job. `again` starts afresh whatever there was.
+        """
+        with self._wake:
+            job = self._jobs.get(owner)
+            if job and job.key == key and not again:
+                return job
+            if job:
+                job.stop()
+            job = Job(owner, key, make)
+            self._jobs.pop(owner, None)
+            self._jobs[owner] = job
+            self._waiting.append(job)
+            self._forget()
+            if self._thread is None:
+                self._thread = threading.Thread(target=self._work, name=f"jobs-{self.name}", daemon=True)
+                self._thread.start()
+            self._wake.notify()
+        return job
+
+    def find(self, owner: str) -> Job | None:
+        """The owner's newest job."""
+        with self._wake:
+            return self._jobs.get(owner)
+
+    def drop(self, owner: str) -> None:
+        """Stop the owner's job and forget it, for example when a session ends."""
+        with self._wake:
+            job = self._jobs.pop(owner, None)
+        if job:
+            job.stop()
+
+    def _forget(self) -> None:
+        finished = [owner for owner, job in self._jobs.items() if job.done]
+        for owner in finished[: max(0, len(self._jobs) - KEPT)]:
+            del self._jobs[owner]
+
+    def _work(self) -> None:
+        import torch
+
+        torch.set_num_threads(1)
+        while True:
+            with self._wake:
+                while not self._waiting:
+                    self._wake.wait()
+                job = min(self._waiting, key=lambda job: (job.running, job.count))
+                self._waiting.remove(job)
+            if job.running:
+                job._advance()
+            if job.running:
+                with self._wake:
+                    self._waiting.append(job)
+            else:
+                job._release()
+            del job  # an idle worker holds nothing
+
+
+quick = Pool("quick")
+long = Pool("long")
+
+
+def eta(done: int, total: int, seconds: float) -> float | None:
+    """Seconds still to go if the rest goes as fast as the first `done` of `total` did, or None before the first.
+
+    >>> eta(2, 6, 10.0)
+    20.0
+    >>> eta(0, 6, 1.0) is None
+    True
+    """
+    if done <= 0:
+        return None
+    return max(0, total - done) * seconds / done

@@ -1,0 +1,114 @@
+"""Numbers with their units, and the sentences on screen. Pure: plain values in, text out."""
+
+from collections.abc import Mapping, Sequence
+
+FOOTNOTE = ("Zeros scattered over a layer, and fewer bits, do not save multiply-adds on ordinary hardware; "
+            "a lower rank does where the layer becomes a chain of smaller ones.")
+
+
+def size(count: float) -> str:
+    """Bytes as people read them: 917 B, 9.17 KB, 917 KB, 9.17 MB (1 KB = 1,000 bytes)."""
+    for unit, scale in (("MB", 1e6), ("KB", 1e3)):
+        if abs(count) >= scale * (10 if unit == "MB" else 1):
+            return f"{_three(count / scale)} {unit}"
+    return f"{count:,.0f} B"
+
+
+def _three(x: float) -> str:
+    """Three significant digits or more, never in powers of ten."""
+    digits = 0 if abs(x) >= 100 else 1 if abs(x) >= 10 else 2
+    return f"{x:,.{digits}f}"
+
+
+def many(count: float) -> str:
+    """A large count: 431 k, 2.29 M."""
+    for unit, scale in (("G", 1e9), ("M", 1e6), ("k", 1e3)):
+        if count >= scale:
+            return f"{_three(count / scale)} {unit}"
+    return f"{count:,.0f}"
+
+
+def share(x: float, digits: int = 1) -> str:
+    """0.917 -> 91.7 %."""
+    return f"{100 * x:.{digits}f} %"
+
+
+def half_width(low: float, high: float) -> float:
+    """Half of an interval, the figure behind ±."""
+    return (high - low) / 2
+
+
+def within(value: float, low: float, high: float) -> str:
+    """A share with its interval: 91.7 % ± 0.8."""
+    return f"{share(value)} ± {100 * half_width(low, high):.1f}"
+
+
+def points(difference: float) -> str:
+    """A difference of shares in words: down 0.5 points, up 0.2 points, unchanged."""
+    shown = f"{abs(100 * difference):.1f}"
+    if shown == "0.0":
+        return "unchanged"
+    return f"{'down' if difference < 0 else 'up'} {shown} points"
+
+
+def smaller(new: float, old: float) -> str:
+    """How sizes compare: 4.2× smaller, the same size, 1.3× larger."""
+    if new == old or not new:
+        return "the same size"
+    return f"{old / new:.1f}× smaller" if new < old else f"{new / old:.2f}× larger"
+
+
+def examples(kind: str, split: str, n: int, of: int) -> str:
+    """Which examples a figure is from: 1,280 of 5,000 validation images."""
+    noun = {"images": "images", "text": "text windows of 128 characters"}.get(kind, "examples")
+    return f"{of:,} {split} {noun}" if n == of else f"{n:,} of {of:,} {split} {noun} so far"
+
+
+def settings(sparsity: float, bits: object, rank: float) -> str:
+    """A layer's dials in a few words: 50 % zero, 8 bit, rank 40 %."""
+    parts = []
+    if rank < 1:
+        parts.append(f"rank {share(rank, 0)}")
+    if sparsity > 0:
+        parts.append(f"{share(sparsity, 0)} zero")
+    if bits != 32:
+        parts.append(f"{bits} bit")
+    return ", ".join(parts) or "original"
+
+
+def sentence(zeros: float, new: int, old: int, quality: Mapping[str, object] | None) -> str:
+    """The claim of the screen in one or two sentences; quality as `told` gives it, or None while nothing is measured."""
+    start = f"{share(zeros, 0)} of the weights are zero" if round(100 * zeros) else "All weights are kept"
+    text = f"{start}: **{size(new)}** (was {size(old)}, {smaller(new, old)})."
+    return f"{text} {quality['claim']}" if quality else text
+
+
+def told(accuracy: Sequence[float] | None, change: Sequence[float] | None, agreement: Sequence[float], changed: int,
+         predictions: int, where: str, text_model: bool) -> dict[str, str]:
+    """An evaluation in words: "claim" for the sentence."""
+    noun = "next characters" if text_model else "answers"
+    flips = f"{changed:,} of {predictions:,} {noun} changed."
+    if accuracy is None or change is None:
+        return {"claim": f"**{within(*agreement)}** of the {noun} are the original's, on {where}. {flips}"}
+    name = "Next-character accuracy" if text_model else "Accuracy"
+    spread = half_width(*change[1:])
+    moved = points(change[0]) + (f" (± {100 * spread:.1f})" if spread else "")
+    return {"claim": f"{name} **{within(*accuracy)}** on {where}, {moved}. {flips}"}
+
+
+def chance(p: float | None, wrong: int, right: int) -> str:
+    """What an exact sign test says of the flips."""
+    if p is None:
+        return ""
+    if wrong + right == 0:
+        return "No answer turned right or wrong."
+    if p > 0.05:
+        return f"Could be chance: so uneven a split has probability {p:.2f} if both are equally good."
+    return f"Not chance: probability {p:.3f}." if p >= 0.001 else "Not chance: probability below 0.001."
+
+
+def remaining(seconds: float | None) -> str:
+    """Time left: 26 s left, 3 min left."""
+    if seconds is None:
+        return ""
+    return f"{seconds:.0f} s left" if seconds < 90 else f"{seconds / 60:.0f} min left"
