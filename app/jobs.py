@@ -100,7 +100,8 @@ class Job(Generic[T]):
             self._end(str(refusal))
         except Exception as failure:
             log.exception("Job %s failed.", self.key)
-            self._end(f"This stopped because of an unexpected problem ({type(failure).__name__}); the server's log has the details.")
+            name = type(failure).__name__
+            self._end(f"This stopped because of an unexpected problem ({name}); the server's log has the details.")
         else:
             with self._lock:
                 if not self._ended:
@@ -128,7 +129,7 @@ class Pool:
         self._thread: threading.Thread | None = None
 
     def submit(self, owner: str, key: str, make: Callable[[], Iterable[T]], again: bool = False) -> Job[T]:
-        """Start `make()` for `owner`, or give the job that already has this `key`, whether running, finished, stopped or failed.
+        """Start `make()` for `owner`, or give the job that has this `key` already, running or ended.
 
         Another key stops the owner's earlier job. `again` starts afresh whatever there was.
         """

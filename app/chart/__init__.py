@@ -36,7 +36,7 @@ _mount = st.components.v2.component(
 
 @cache
 def install(folder: Path = STATIC) -> Path:
-    """The browser's one copy of plotly.js, in the folder that Streamlit serves as app/static; copied where it is missing or old.
+    """The browser's one copy of plotly.js, in the folder served as app/static; copied where it is missing or old.
 
     >>> install().name
     'plotly.min.js'
@@ -55,9 +55,9 @@ def show(
 ) -> None:
     """Draw `figure` under `key`, `height` pixels high and as wide as its container.
 
-    Text, grid, axes and fonts follow the light or dark theme: they come from a template made in the browser, which takes the
-    place of the figure's own. Whatever the layout or the traces set themselves stays. Zoom survives new data unless
-    `layout.uirevision` changes.
+    Text, grid, axes and fonts follow the light or dark theme: they come from a template made in the browser, which
+    takes the place of the figure's own. Whatever the layout or the traces set themselves stays. Zoom survives new data
+    unless `layout.uirevision` changes.
 
     `alt` is what a screen reader says. It should not change with the data; put live values in a caption.
 

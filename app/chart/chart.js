@@ -24,7 +24,8 @@ function theme(element) {
   const text = read("text-color")
   const line = read("border-color")
   const ground = read("background-color")
-  const font = { family: read("font"), size: Math.round(0.8125 * parseFloat(read("base-font-size") || 16)), color: text }
+  const size = Math.round(0.8125 * parseFloat(read("base-font-size") || 16))
+  const font = { family: read("font"), size, color: text }
   const axis = {
     color: text,
     gridcolor: line,
@@ -33,7 +34,7 @@ function theme(element) {
     zerolinecolor: line,
     zerolinewidth: 1,
     automargin: true,
-    title: { standoff: 8, font: { size: font.size } },
+    title: { standoff: 8, font: { size } },
   }
   const shades = read("chart-sequential-colors").split(",")
   const colorscale = shades.map((shade, i) => [i / (shades.length - 1), shade])
@@ -54,7 +55,14 @@ function theme(element) {
         xaxis: axis,
         yaxis: axis,
         scene: { xaxis: scene, yaxis: scene, zaxis: scene },
-        title: { x: 0, xref: "paper", xanchor: "left", yref: "container", automargin: true, font: { size: font.size + 2, weight: 600 } },
+        title: {
+          x: 0,
+          xref: "paper",
+          xanchor: "left",
+          yref: "container",
+          automargin: true,
+          font: { size: size + 2, weight: 600 },
+        },
         legend: { bgcolor: clear },
         annotationdefaults: { arrowcolor: text },
         shapedefaults: { line: { color: text } },

@@ -12,14 +12,15 @@ export default function ({ data, parentElement, setTriggerValue }) {
 """
 # An empty component would still take one gap of the column it stands in.
 CSS = """
-[data-testid="stElementContainer"]:has(.ticker),
-[data-testid="stLayoutWrapper"]:has(> * > .ticker) {
+[data-testid="stElementContainer"]:has(.ticker) {
   position: absolute;
   visibility: hidden;
 }
 """
 
-_mount = st.components.v2.component("ticker", html='<i class="ticker"\nhidden></i>', css=CSS, js=JS, isolate_styles=False)
+HTML = '<i class="ticker"\nhidden></i>'
+
+_mount = st.components.v2.component("ticker", html=HTML, css=CSS, js=JS, isolate_styles=False)
 
 
 def tick(live: bool, seq: int, ms: int, key: str) -> None:
