@@ -1,0 +1,175 @@
+"""What every method must keep, whichever file it came from. A new method is under test the moment it exists."""
+
+import json
+from functools import cache
+
+import numpy as np
+import pytest
+import torch
+from torch.utils._python_dispatch import TorchDispatchMode
+
+from compression.encoded import from_bytes
+from compression.method import Layer
+from compression.recipe import Recipe, Step, from_json, step, to_json
+from compression.registry import methods
+
+SMALL = (16, 32)
+CONV = (8, 4, 3, 3)
+AWKWARD = [(40,), (1, 5), (7, 11), (8, 3, 3, 3), (1,), (1, 1)]
+
+
+def operand(name, shape, fill=None):
+    """What a method is given: weights of that shape, or as many codes in one row, of which small ones are frequent."""
+    rng = np.random.default_rng(0)
+    if methods()[name].consumes == "codes":
+        codes = rng.geometric(0.3, int(np.prod(shape))).clip(1, 16) - 1
+        return torch.from_numpy((codes if fill is None else np.full_like(codes, int(fill * 4))).astype(np.uint8))
+    return torch.from_numpy(rng.standard_t(5, shape).astype(np.float32)) if fill is None else torch.full(shape, fill)
+
+
+@cache
+def layer(shape, groups=1):
+    """A layer of that shape with statistics of its inputs, for methods that ask for them."""
+    weight = torch.randn(shape, generator=torch.Generator().manual_seed(1))
+    inputs = torch.randn(200, max(1, weight[0].numel()), generator=torch.Generator().manual_seed(2))
+    return Layer("w", weight, "linear" if len(shape) < 3 else "conv", groups, ("w.weight",), inputs.T @ inputs / 200)
+
+
+def main_shape(name):
+    """The small shape that the method works on."""
+    return next(s for s in (SMALL, CONV) if methods()[name].refuses(operand(name, s), layer(s)) is None)
+
+
+def all_knobs(name, **given):
+    return dict(step(name, **given).knobs)
+
+
+def turned(name, rungs):
+    """Settings that turn one knob at a time, the others at their defaults; just the defaults where there is none."""
+    return [{}] + [{k.name: v} for k in methods()[name].knobs for v in rungs(k)]
+
+
+def ends(knob):
+    return dict.fromkeys((knob.ladder[0], knob.default, knob.ladder[-1]))
+
+
+RUNGS = [(name, given) for name in methods() for given in turned(name, lambda k: k.ladder)]
+CASES = [(name, shape, None) for name in methods() for shape in AWKWARD]
+CASES += [(name, shape, fill) for name in methods() for shape in ((6, 10), CONV) for fill in (0.0, 0.25, 1.5)]
+
+
+def keeps_the_contract(name, x, about, given):
+    method, knobs, before = methods()[name], all_knobs(name, **given), x.clone()
+    encoded = method.answer(method.prepare(x, about), **knobs)
+    back = encoded.decode()
+    assert back.shape == x.shape
+    assert torch.isfinite(back.float()).all()
+    assert torch.equal(x, before), "the operand was changed"
+    again = method.answer(method.prepare(x, about), **knobs)
+    assert torch.equal(back, again.decode()) and encoded.to_bytes() == again.to_bytes(), "not deterministic"
+    written = encoded.to_bytes()
+    assert len(written) == encoded.nbytes, "the size said is not the size written"
+    assert sum(size for _, size in encoded.items()) == encoded.nbytes, "the items do not add up"
+    reread = from_bytes(json.loads(json.dumps(encoded.layout())), written)
+    assert torch.equal(reread.decode(), back), "what decodes is not what was written"
+    assert reread.nbytes == encoded.nbytes
+    assert not method.lossless or torch.equal(back.long(), x.long())
+
+
+@pytest.mark.parametrize("name, given", RUNGS, ids=str)
+def test_every_rung_keeps_the_contract(name, given):
+    shape = main_shape(name)
+    keeps_the_contract(name, operand(name, shape), layer(shape), given)
+
+
+@pytest.mark.parametrize("name, shape, fill", CASES, ids=str)
+def test_awkward_tensors_are_stored_or_refused(name, shape, fill):
+    x = operand(name, shape, fill)
+    sentence = methods()[name].refuses(x, layer(shape))
+    if sentence is not None:
+        assert sentence.endswith(".") and sentence[0].isupper()
+        return
+    for given in turned(name, ends):
+        keeps_the_contract(name, x, layer(shape), given)
+
+
+@pytest.mark.parametrize("name", methods())
+def test_nothing_kept_can_be_stored(name):
+    """What is left of a small tensor when all of it was pruned: no values at all, or no codes."""
+    x = operand(name, (0,))
+    if methods()[name].refuses(x, layer((40,))) is None:
+        keeps_the_contract(name, x, layer((40,)), {})
+
+
+@pytest.mark.parametrize("name", methods())
+def test_size_moves_as_the_knob_says(name):
+    """Among the rungs that are on: with one weight in a hundred left out, more is stored than with none, truly."""
+    method = methods()[name]
+    shape = (64, 128) if main_shape(name) == SMALL else (32, 16, 3, 3)
+    ready = method.prepare(operand(name, shape), layer(shape))
+    for knob in method.knobs:
+        sizes = [method.answer(ready, **all_knobs(name, **{knob.name: rung})).nbytes for rung in knob.ladder
+                 if rung != knob.off]
+        if knob.bytes_along != "any":
+            assert sizes == sorted(sizes, reverse=knob.bytes_along == "fall")
+            assert sizes[0] != sizes[-1]
+
+
+@pytest.mark.parametrize("name", methods())
+def test_every_step_survives_json(name):
+    steps = [step(name, **given) for given in turned(name, lambda k: k.ladder)]
+    for s in steps:
+        recipe = Recipe((s,))
+        assert from_json(to_json(recipe)) == recipe
+
+
+@pytest.mark.parametrize("name", methods())
+def test_a_setting_off_the_ladder_is_refused(name):
+    for knob in methods()[name].knobs:
+        with pytest.raises(ValueError, match="not on the ladder"):
+            step(name, **{knob.name: -123})
+    with pytest.raises(ValueError, match="no knob"):
+        Step(name, (("colour", "red"),))
+
+
+SLOW = {"sort", "argsort", "topk", "kthvalue", "_linalg_svd", "_linalg_eigh", "linalg_eig", "linalg_qr",
+        "linalg_cholesky_ex", "linalg_inv_ex", "_unique2", "unique_dim"}
+SLOW_NUMPY = [(np, n) for n in ("sort", "argsort", "lexsort", "unique", "partition")]
+SLOW_NUMPY += [(np.linalg, n) for n in ("svd", "eigh", "qr", "inv", "cholesky", "lstsq")]
+
+
+class Ledger(TorchDispatchMode):
+    """Writes down the name of every tensor operation carried out under it."""
+
+    def __init__(self):
+        super().__init__()
+        self.ops = []
+
+    def __torch_dispatch__(self, func, types, args=(), kwargs=None):
+        self.ops.append(func.overloadpacket.__name__)
+        return func(*args, **(kwargs or {}))
+
+
+@pytest.mark.parametrize("name", methods())
+def test_the_slow_part_is_in_prepare(name, monkeypatch):
+    """No clock, so it cannot flake: once prepared, an answer neither sorts nor decomposes, in torch or in numpy."""
+    method = methods()[name]
+    x = operand(name, main_shape(name))
+    ready = method.prepare(x, layer(main_shape(name)))
+    with Ledger() as ledger, monkeypatch.context() as patch:
+        for module, function in SLOW_NUMPY:
+            patch.setattr(module, function, lambda *a, f=function, **k: ledger.ops.append("sort"))
+        for given in turned(name, ends):
+            method.answer(ready, **all_knobs(name, **given))
+    assert not SLOW & set(ledger.ops)
+
+
+@pytest.mark.parametrize("name", methods())
+def test_it_is_explained(name):
+    method = methods()[name]
+    assert method.title and method.reference and method.survey
+    assert method.summary.endswith(".")
+    for knob in method.knobs:
+        assert knob.label and knob.help.endswith(".")
+    for term, meaning in method.terms:
+        assert term and meaning.endswith(".")
