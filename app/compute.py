@@ -10,6 +10,7 @@ import numpy as np
 import streamlit as st
 import torch
 
+from app import gallery
 from compression import measure
 from compression.apply import Compressed, compress, smaller, up_to
 from compression.evaluate import Answers, Progress, evaluate
@@ -20,6 +21,7 @@ from compression.score import changed, size_of, stages
 from compression.search import Point, study
 from compression.sensitivity import Cell, scan
 from compression.zoo import shipped
+from compression.zoo.data import Data
 
 BINS = 100
 
@@ -83,7 +85,7 @@ def dense() -> Bounded:
 
 @st.cache_resource(show_spinner=False)
 def finished() -> Bounded:
-    """The last state of finished evaluations, by network, fingerprint and split."""
+    """All states of finished evaluations, by network, fingerprint and split."""
     return Bounded(200)
 
 
@@ -203,16 +205,16 @@ def operations(net: Network, recipe: Recipe) -> int | None:
 
 
 def judging(net: Network, recipe: Recipe, split: str) -> Iterator[Progress]:
-    """An evaluation that starts where no finished one is known, and remembers its end."""
+    """An evaluation, from memory where it was finished before."""
     key = (net.digest, fingerprint(net, recipe), split)
     if key in finished():
-        yield finished()[key]
+        yield from finished()[key]
         return
-    done = compressed(net, recipe)
-    last = None
-    for last in evaluate(net, changed(done, done.weights()), net.data[split], dense()):
-        yield last
-    finished()[key] = last
+    done, states = compressed(net, recipe), []
+    for progress in evaluate(net, changed(done, done.weights()), net.data[split], dense()):
+        states.append(progress)
+        yield progress
+    finished()[key] = states
 
 
 def scanning(net: Network, name: str, knob: str, values: tuple[Any, ...], split: str, count: int) -> Iterator[Cell]:
@@ -228,3 +230,40 @@ def studying(net: Network, recipes: list[Recipe], split: str, count: int) -> Ite
 def packed(net: Network, recipe: Recipe) -> bytes:
     """The file itself."""
     return pack(compressed(net, recipe))
+
+
+def changed_cards(data: Data, progress: Progress, most: int) -> tuple[list[tuple[Any, ...]], bool]:
+    """What the gallery needs of the first examples that changed, newly wrong before newly right; and whether they are text."""
+    old, new, places = progress.before, progress.after, progress.places
+    differ = (old.top != new.top).nonzero()  # (changed, 1) or (changed, 2)
+    if data.labels is not None:
+        truth = data.labels[places]
+        was, now = (old.top == truth), (new.top == truth)
+        rank = torch.where(was & ~now, 0, torch.where(now & ~was, 1, 2))
+        differ = differ[rank[tuple(differ.T)].argsort(stable=True)]
+    cards = []
+    for at in differ[:most]:
+        where, row = tuple(at.tolist()), int(places[at[0]])
+        label = None if data.labels is None else int(data.labels[row][where[1:]])
+        said = gallery.verdict(None if label is None else bool(old.top[where] == label), bool(new.top[where] == label))
+        name = [(_name(data, int(a.top[where])), float(a.confidence[where])) for a in (old, new)]
+        truth_name = None if label is None else _name(data, label)
+        if data.kind == "text":
+            context = "".join(data.classes[i] for i in data.inputs[row, max(0, where[1] - 47) : where[1] + 1].tolist())
+            cards.append((context, truth_name, *name, said))
+        else:
+            cards.append((_pixels(data, row), truth_name, *name, said))
+    return cards, data.kind == "text"
+
+
+def _name(data: Data, label: int) -> str:
+    return data.classes[label] if label < len(data.classes) else str(label)
+
+
+def _pixels(data: Data, row: int) -> np.ndarray | None:
+    """The image as 0..1, (h, w) or (3, h, w); None where the input is no image."""
+    image = data.inputs[row]
+    if image.ndim != 3 or len(image) not in (1, 3):
+        return None
+    pixels = (image * data.std + data.mean).numpy()
+    return pixels[0] if len(pixels) == 1 else pixels

@@ -13,6 +13,11 @@ NEW, GONE, BEST, OLD, FOURTH = "#0072B2", "#D55E00", "#009E73", "#767676", "#CC7
 COLUMNS = 4
 
 
+def across(count: int) -> int:
+    """How many small charts stand side by side."""
+    return 2 if count <= 4 else 3 if count <= 6 else COLUMNS
+
+
 def _figure(title: str, x: str, y: str, **layout: object) -> go.Figure:
     figure = go.Figure()
     figure.update_layout(title={"text": title, "font": {"size": 15}}, xaxis_title=x, yaxis_title=y, uirevision="keep",
@@ -44,12 +49,13 @@ def histogram(edges: np.ndarray, before: np.ndarray, after: np.ndarray, zeros: f
 
 def all_layers(layers: Sequence[Mapping[str, object]]) -> go.Figure:
     """Small multiples in network order: each {"name", "said", "edges", "before", "after"} with its own scales."""
-    rows = -(-len(layers) // COLUMNS)
-    figure = make_subplots(rows, COLUMNS, subplot_titles=[f"{row['name']}<br><sub>{row['said']}</sub>" for row in layers],
+    columns = across(len(layers))
+    rows = -(-len(layers) // columns)
+    figure = make_subplots(rows, columns, subplot_titles=[f"{row['name']}<br><sub>{row['said']}</sub>" for row in layers],
                            vertical_spacing=min(0.34 / rows, 0.3), horizontal_spacing=0.03)
     for i, row in enumerate(layers):
         edges, before, after = (np.asarray(row[k]) for k in ("edges", "before", "after"))
-        place = {"row": i // COLUMNS + 1, "col": i % COLUMNS + 1}
+        place = {"row": i // columns + 1, "col": i % columns + 1}
         middle = (edges[1:] + edges[:-1]) / 2
         figure.add_bar(x=middle, y=after, marker_color=NEW, customdata=[row["name"]] * len(after), hoverinfo="skip", **place)
         figure.add_scatter(x=middle, y=before, mode="lines", line={"color": OLD, "width": 1, "shape": "hvh"},
@@ -79,23 +85,21 @@ def size_bars(names: Sequence[str], before: Sequence[float], after: Sequence[flo
     return figure
 
 
-def waterfall(stages: Mapping[str, int], items: Mapping[str, int]) -> go.Figure:
-    """File size after each stage, and what the last file is made of."""
+def waterfall(stages: Mapping[str, int]) -> go.Figure:
+    """File size after each stage of a recipe, the last being what is written."""
     figure = _figure("How did the file shrink?", "", "file (KB)")
-    names, sizes = list(stages), np.array(list(stages.values())) / 1e3
+    names, sizes = [name.replace(" ", "<br>") for name in stages], np.array(list(stages.values())) / 1e3
     steps = np.diff(sizes)
     measure = ["absolute", *["relative"] * len(steps), "total"]
     figure.add_waterfall(
-        x=[*names, "file on disk"], y=[sizes[0], *steps, sizes[-1]], measure=measure,
+        x=[*names, "file"], y=[sizes[0], *steps, sizes[-1]], measure=measure,
         text=[f"{sizes[0]:,.0f}", *(f"{s:+,.1f}" if abs(s) > 1e-9 else "·" for s in steps), f"{sizes[-1]:,.1f}"], textposition="outside",
         decreasing={"marker": {"color": BEST}}, increasing={"marker": {"color": GONE}}, totals={"marker": {"color": NEW}},
         connector={"line": {"color": OLD, "width": 1, "dash": "dot"}}, hovertemplate="%{x}: %{text} KB<extra></extra>", cliponaxis=False,
     )
-    made = " · ".join(f"{name} {count / 1e3:,.1f}" for name, count in items.items() if count)
-    figure.add_annotation(text=f"The file holds, in KB: {made}", x=0, y=-0.22, xref="paper", yref="paper", showarrow=False, xanchor="left",
-                          font={"size": 12})
     figure.update_yaxes(range=[0, 1.16 * float(max(sizes.max(), 1e-3))])
-    figure.update_layout(bargap=0.35, margin={"l": 60, "r": 16, "t": 44, "b": 76})
+    figure.update_xaxes(tickangle=0)
+    figure.update_layout(bargap=0.35)
     return figure
 
 
@@ -143,7 +147,7 @@ def tradeoff(dots: Sequence[Mapping[str, object]], front: Sequence[int], knee: i
     figure = _figure("What is the best deal?", "file size (KB), logarithmic", f"{measure} (%)", hovermode="closest")
     if original:
         figure.add_hline(100 * original["good"] - tolerance, line={"color": OLD, "dash": "dot", "width": 1},
-                         annotation_text=f"{tolerance:g} points lost", annotation_position="bottom right", annotation_font_size=12)
+                         annotation_text="allowed drop", annotation_position="bottom right", annotation_font_size=12)
 
     def scatter(rows: Sequence[Mapping[str, object]], numbers: Sequence[int], **style: object) -> None:
         good = np.array([100 * float(r["good"]) for r in rows])

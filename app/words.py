@@ -51,6 +51,11 @@ def points(difference: float) -> str:
     return f"{'down' if difference < 0 else 'up'} {shown} points"
 
 
+def allowed(tolerance: float) -> str:
+    """A tolerance: 1 point, 0.5 points."""
+    return f"{tolerance:g} point{'' if tolerance == 1 else 's'}"
+
+
 def smaller(new: float, old: float) -> str:
     """How sizes compare: 4.2× smaller, the same size, 1.3× larger."""
     if new == old or not new:

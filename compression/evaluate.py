@@ -5,13 +5,14 @@ far fewer examples than two separate accuracies. Characters of one window of tex
 from the differences between windows.
 """
 
+import copy
 from collections.abc import Iterator, Mapping, MutableMapping
 from dataclasses import dataclass
 from math import comb, sqrt
 from typing import Any, NamedTuple
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.func import functional_call
 from torch.nn import functional as F
 
@@ -70,12 +71,27 @@ class Quality:
 
 
 class Progress(NamedTuple):
-    """The state of an evaluation: the judgement so far, and both networks' answers to the places judged."""
+    """The state of an evaluation: the judgement so far, and both networks' answers, part by part."""
 
     quality: Quality
-    places: Tensor  # (n,) rows of the data
-    before: Answers
-    after: Answers
+    rows: tuple[Tensor, ...]  # rows of the data, in the order judged
+    old: tuple[Answers, ...]  # the original's
+    new: tuple[Answers, ...]
+
+    @property
+    def places(self) -> Tensor:
+        """All rows judged, (n,)."""
+        return torch.cat(self.rows)
+
+    @property
+    def before(self) -> Answers:
+        """The original's answers to them."""
+        return join(self.old)
+
+    @property
+    def after(self) -> Answers:
+        """The other network's answers to them."""
+        return join(self.new)
 
 
 def order(data: Data, seed: int = 0) -> Tensor:
@@ -90,9 +106,14 @@ def parts(data: Data) -> list[Tensor]:
     return [rows[:first], *rows[first:].split(rest)] if len(rows) > first else [rows]
 
 
-def ask(network: Network, weights: Mapping[str, Tensor] | None, data: Data, rows: Tensor) -> Answers:
-    """The answers of a network, with some of its weights replaced, to some rows of the data. The module is left as it is."""
-    module = network.module
+def skeleton(module: nn.Module) -> nn.Module:
+    """A copy of a module around the same tensors: functional_call swaps parameters for a moment, so each caller needs its own."""
+    shared = {id(t): t for t in (*module.parameters(), *module.buffers())}
+    return copy.deepcopy(module, shared)
+
+
+def ask(module: nn.Module, weights: Mapping[str, Tensor] | None, data: Data, rows: Tensor) -> Answers:
+    """The answers of a module, with some of its weights replaced by name, to some rows of the data."""
     with torch.inference_mode():
         scores = module(data.inputs[rows]) if not weights else functional_call(module, dict(weights), (data.inputs[rows],))
         if scores.ndim not in (2, 3):
@@ -108,23 +129,24 @@ def evaluate(network: Network, weights: Mapping[str, Tensor] | None, data: Data,
     """Judge a network part by part; the last Progress covers all examples.
 
     weights: what replaces the original's, by parameter name. dense: where the original's answers are kept, so that they are
-    computed once. Concurrent calls need a module each (functional_call swaps parameters for a moment).
+    computed once. May run in several threads at once.
     """
     dense = {} if dense is None else dense
-    rows, before, after = [], [], []
+    module = skeleton(network.module)
+    rows: tuple[Tensor, ...] = ()
+    old: tuple[Answers, ...] = ()
+    new: tuple[Answers, ...] = ()
     for i, part in enumerate(parts(data)):
         key = (network.digest, data.name, data.split, i)
         if key not in dense:
-            dense[key] = ask(network, None, data, part)
-        rows.append(part)
-        before.append(dense[key])
-        after.append(dense[key] if not weights else ask(network, weights, data, part))
-        seen = torch.cat(rows)
-        old, new = _join(before), _join(after)
-        yield Progress(judge(data, seen, old, new), seen, old, new)
+            dense[key] = ask(module, None, data, part)
+        rows, old = (*rows, part), (*old, dense[key])
+        new = (*new, ask(module, weights, data, part) if weights else dense[key])
+        yield Progress(judge(data, torch.cat(rows), join(old), join(new)), rows, old, new)
 
 
-def _join(answers: list[Answers]) -> Answers:
+def join(answers: tuple[Answers, ...]) -> Answers:
+    """Answers to several parts as one."""
     losses = [a.loss for a in answers if a.loss is not None]
     return Answers(torch.cat([a.top for a in answers]), torch.cat([a.confidence for a in answers]),
                    torch.cat(losses) if losses else None)

@@ -97,6 +97,10 @@ class Recipe:
         kept = {dial(s.method): s for s in self.default} | {dial(new.method): new}
         return replace(self, default=_in_order(kept.values()))
 
+    def without_default(self, which: str) -> "Recipe":
+        """The same recipe with the default's step of one dial left out."""
+        return replace(self, default=tuple(s for s in self.default if dial(s.method) != which))
+
     def with_pin(self, layer: str, new: Step) -> "Recipe":
         """The same recipe with one dial of one layer set, whatever the default does."""
         own = next((o for o in self.overrides if o.pattern == layer), Override(layer, ()))

@@ -10,7 +10,7 @@ from compression.evaluate import Answers, Quality, evaluate
 from compression.network import Network
 from compression.recipe import Recipe
 
-STAGES = {"rank": "decompose", "sparsity": "prune", "bits": "share or quantize", "coding": "code"}
+STAGES = {"rank": "low rank", "sparsity": "pruned", "bits": "fewer bits", "coding": "coded"}
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,57 @@
+"""Examples whose answer changed, as small cards: a picture or a piece of text, the truth, both answers with their confidence."""
+
+import base64
+from html import escape
+from io import BytesIO
+
+import numpy as np
+from PIL import Image
+
+CARDS = 12
+STYLE = """<style>
+.cards {display: grid; grid-template-columns: repeat(auto-fill, minmax(9.5rem, 1fr)); gap: .6rem}
+.card {border: 1px solid var(--st-border-color, #8884); border-radius: .4rem; padding: .5rem .6rem; font-size: .85rem; line-height: 1.35}
+.card img {width: 72px; height: 72px; image-rendering: pixelated; border-radius: .2rem; display: block; margin-bottom: .3rem}
+.cards.wide {grid-template-columns: repeat(auto-fill, minmax(20rem, 1fr))}
+.card code {font-size: .8rem; white-space: pre-wrap; overflow-wrap: anywhere}
+</style>"""
+
+
+def picture(pixels: np.ndarray) -> str:
+    """An image (h, w) or (3, h, w) of 0..1 as an HTML image."""
+    values = (np.clip(pixels, 0, 1) * 255).astype(np.uint8)
+    file = BytesIO()
+    Image.fromarray(values if values.ndim == 2 else values.transpose(1, 2, 0)).save(file, "PNG")
+    return f'<img alt="" src="data:image/png;base64,{base64.b64encode(file.getvalue()).decode()}">'
+
+
+def verdict(was_right: bool | None, is_right: bool | None) -> str:
+    """What happened to an answer, in words with a sign."""
+    if was_right is None:
+        return "≠ changed"
+    return {(True, False): "✗ newly wrong", (False, True): "✓ newly right"}.get((was_right, bool(is_right)), "≠ wrong both times")
+
+
+def image_card(pixels: np.ndarray | None, truth: str | None, before: tuple[str, float], after: tuple[str, float], said: str) -> str:
+    """One image's card. Answers are (class, confidence)."""
+    shown = picture(pixels) if pixels is not None else ""
+    true = f"is {escape(truth)}<br>" if truth is not None else ""
+    (old, p), (new, q) = before, after
+    return (f'<div class="card">{shown}<b>{said}</b><br>{true}'
+            f"{escape(old)} {100 * p:.0f} % → <b>{escape(new)}</b> {100 * q:.0f} %</div>")
+
+
+def text_card(context: str, truth: str, before: tuple[str, float], after: tuple[str, float], said: str) -> str:
+    """One character's card: what stood before it, and what both networks expected next."""
+    (old, p), (new, q) = before, after
+    return (f'<div class="card"><b>{said}</b><br><code>…{escape(context)}</code><br>next is {_letter(truth)}: '
+            f"{_letter(old)} {100 * p:.0f} % → <b>{_letter(new)}</b> {100 * q:.0f} %</div>")
+
+
+def _letter(c: str) -> str:
+    return f"<code>{escape({' ': 'space', chr(10): 'new line'}.get(c, c))}</code>"
+
+
+def page(cards: list[str], wide: bool) -> str:
+    """All cards in a grid."""
+    return f'{STYLE}<div class="cards{" wide" if wide else ""}">{"".join(cards)}</div>'

@@ -1,0 +1,37 @@
+"""The entrance: the frame with the network and the dials, and the pages. Run from the project's folder:
+
+python -m streamlit run app/main.py
+"""
+
+import sys
+from pathlib import Path
+
+ROOT = Path(__file__).parents[1]
+if "compression" in sys.modules and not hasattr(sys.modules["compression"], "__file__"):
+    sys.modules["compression"].__path__.append(str(ROOT / "compression"))  # the standard package of Python 3.14 came first
+sys.path.insert(0, str(ROOT))
+
+import streamlit as st  # noqa: E402
+
+from app import compute, parts, state  # noqa: E402
+from app.views import explore, opening, sensitivity, tradeoff  # noqa: E402
+
+st.set_page_config("Shrinkscope", str(ROOT / "app" / "static" / "favicon.png"), layout="wide")
+compute.warm()
+state.begin()
+page = st.navigation(
+    [
+        st.Page(explore.show, title="Explore", url_path="explore", default=True),
+        st.Page(sensitivity.show, title="Sensitivity", url_path="sensitivity"),
+        st.Page(tradeoff.show, title="Trade-off", url_path="trade-off"),
+    ],
+    position="top",
+)
+with st.sidebar:
+    opening.header()
+    parts.dials()
+    parts.pins()
+for note in state.notes():
+    st.warning(note)
+page.run()
+state.publish()

@@ -1,0 +1,208 @@
+"""Shared pieces of the pages: the dials, the cards of results, the layer table, the gallery."""
+
+import time
+
+import pandas as pd
+import streamlit as st
+
+from app import compute, gallery, jobs, state, words
+from app.chart.ticker import tick
+from compression.evaluate import Progress, Quality
+from compression.method import Knob, Value
+from compression.registry import answering, method
+
+FIRST_WAIT = 0.15  # seconds a page waits for the first estimate before it is drawn without
+
+
+def dials() -> None:
+    """The three dials for all layers, each with its method and its further knobs."""
+    st.markdown("**Set all layers**")
+    for which in state.DIALS:
+        chosen = state.dial_step(which).method
+        _knob(which, method(chosen).knob(which), prominent=True)
+        with st.popover(method(chosen).title, width="stretch"):
+            st.selectbox("Method", answering(which), key=f"method.{which}", format_func=lambda n: method(n).title,
+                         on_change=state.change_method, args=(which,))
+            st.markdown(f"{method(chosen).summary} *{method(chosen).reference}.* Survey section {method(chosen).survey}.")
+            for knob in method(chosen).knobs:
+                if knob.name != which:
+                    _knob(which, knob)
+    st.toggle("Huffman coding", key="huffman", on_change=state.switch_coding, help=method(answering("coding")[0]).summary)
+
+
+def _knob(which: str, knob: Knob, prominent: bool = False) -> None:
+    common = dict(key=state.knob_key(which, knob.name), on_change=state.turn, args=(which,), help=knob.help)
+    if len(knob.ladder) > 10:
+        st.select_slider(knob.label, knob.ladder, format_func=lambda v: shown(knob, v), **common)
+    elif prominent or len(knob.ladder) <= 3:
+        st.segmented_control(knob.label, knob.ladder, format_func=lambda v: shown(knob, v), width="stretch", **common)
+    else:
+        st.selectbox(knob.label, knob.ladder, format_func=lambda v: shown(knob, v), **common)
+
+
+def shown(knob: Knob, value: Value) -> str:
+    """A rung as people read it: shares in per cent, the rung that does nothing by name."""
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    return words.share(value, 0) if isinstance(value, float) else str(value)
+
+
+def pins() -> None:
+    """How many layers follow the dials, with the gestures that change it."""
+    net, recipe = state.network(), state.recipe()
+    locked = sum(recipe.is_locked(layer.name) for layer in net.layers)
+    pinned = sum(recipe.override(layer.name) is not None and not recipe.is_locked(layer.name) for layer in net.layers)
+    st.markdown(f":small[{len(net.layers) - pinned - locked} layers follow the dials, {pinned} pinned, {locked} locked]")
+    left, right = st.columns(2)
+    left.button("Release pins", on_click=state.release_pins, disabled=not pinned, width="stretch", help="Let all layers follow the dials again.")
+    right.button("Reset", on_click=state.reset, width="stretch", help="Back to what this network opened with.")
+
+
+def judgement() -> tuple[jobs.Job | None, Progress | None]:
+    """The evaluation of the recipe on screen: started where it is not, waited for just long enough for a first estimate."""
+    net, recipe, split = state.network(), state.recipe(), state.split()
+    if not split:
+        return None, None
+    key = (net.digest, compute.fingerprint(net, recipe), split)
+    job = jobs.quick.submit(state.owner("accuracy"), key, lambda: compute.judging(net, recipe, split))
+    job.wait(FIRST_WAIT)
+    return job, job.latest
+
+
+def judged_on(count: int) -> Quality | None:
+    """The judgement of the recipe on screen after so many examples, to stand beside others judged on the same; 0 for the newest."""
+    job, progress = judgement()
+    if progress is None or not count:
+        return progress.quality if progress else None
+    return next((p.quality for p in job.items if p.quality.n == count), None)
+
+
+@st.fragment
+def results() -> None:
+    """The sentence and the cards. Runs by itself again while the evaluation goes on."""
+    net, recipe = state.network(), state.recipe()
+    costs = compute.costs(net, recipe)
+    job, progress = judgement()
+    told = None
+    if progress is not None:
+        q = progress.quality
+        told = words.told(q.accuracy, q.change, q.agreement, q.changed, q.predictions, _where(progress), net.data[q.split].kind == "text")
+    claim = words.sentence(costs.zeros, costs.file_bytes, costs.original_bytes, told)
+    with st.container(key="claim"):
+        st.markdown(claim if told or job is None else f"{claim} {_pending(job)}")
+    size, accuracy, flips, operations, error = st.columns(5)
+    size.metric("Size of the file", words.size(costs.file_bytes), words.smaller(costs.file_bytes, costs.original_bytes),
+                delta_color="off", delta_arrow="off", border=True)
+    with accuracy:
+        _accuracy(job, progress)
+    with flips:
+        _flips(progress)
+    if costs.multiply_adds is not None:
+        saved = costs.multiply_adds / costs.original_multiply_adds - 1
+        operations.metric("Multiply-adds", words.many(costs.multiply_adds), f"{100 * saved:+.0f} %" if saved else "as before",
+                          delta_color="off", delta_arrow="off", border=True, help=words.FOOTNOTE)
+    error.metric("Weight SQNR", "exact" if costs.sqnr == float("inf") else f"{costs.sqnr:.1f} dB",
+                 f"{words.share(costs.zeros)} zeros", delta_color="off", delta_arrow="off", border=True,
+                 help="Signal to noise of all weights together: 6 dB is about one bit. Higher is closer to the original.")
+    tick(job is not None and job.running, time.monotonic_ns() % 10**9, 100, key="results.tick")
+
+
+def _where(progress: Progress) -> str:
+    q = progress.quality
+    return words.examples(state.network().data[q.split].kind, q.split, q.n, q.of)
+
+
+def _pending(job: jobs.Job) -> str:
+    return job.error or "Accuracy: measuring…"
+
+
+def _accuracy(job: jobs.Job | None, progress: Progress | None) -> None:
+    net = state.network()
+    title = "Next character" if net.data and net.data[state.split()].kind == "text" else "Accuracy"
+    if progress is None:
+        before = state.remember("told", lambda: None)
+        stale = f"was {before} for another setting" if before else "no estimate yet"
+        value = "no data" if job is None else "failed" if job.error else "measuring…"
+        st.metric(title, value, stale if job else "give data to measure", delta_color="off", delta_arrow="off", border=True)
+        return
+    q = progress.quality
+    best = q.accuracy or q.agreement
+    state.recall("told", words.within(*best))
+    moved = f"{q.bits:.3f} bits a character" if title != "Accuracy" else words.points(q.change.value) if q.change else "to the original"
+    st.metric(title if q.accuracy else "Agreement", words.share(best.value), f"± {100 * words.half_width(*best[1:]):.1f}, {moved}",
+              delta_color="off", delta_arrow="off", border=True,
+              help=f"95 % interval, on {_where(progress)}. The original has "
+                   f"{words.within(*q.original) if q.original else 'no labels to be judged by'}; the difference is paired.")
+
+
+def _flips(progress: Progress | None) -> None:
+    if progress is None:
+        st.metric("Answers changed", "…", "measuring", delta_color="off", delta_arrow="off", border=True)
+        return
+    q = progress.quality
+    split = f"{q.newly_wrong:,} worse, {q.newly_right:,} better" if q.accuracy else f"of {q.predictions:,}"
+    st.metric("Answers changed", f"{q.changed:,}", split, delta_color="off", delta_arrow="off", border=True,
+              help=words.chance(q.chance, q.newly_wrong, q.newly_right) or "Compared with the original, answer by answer.")
+
+
+def layer_table(pictures: tuple[compute.Picture, ...]) -> None:
+    """One row a layer; editing a cell pins that dial of that layer, clearing it lets it follow again."""
+    recipe = state.recipe()
+    sparsities, bits, ranks = ([method(n).knob(w).ladder for n in answering(w)] for w in state.DIALS)
+    rows = []
+    for p in pictures:
+        now = dict.fromkeys(state.DIALS)
+        for s in p.chain:
+            now |= {name: value for name, value in s.knobs if name in now}
+        own = recipe.override(p.name)
+        note = "🔒 locked" if recipe.is_locked(p.name) else "📌 pinned" if own else "follows"
+        rows.append({
+            "layer": p.name, "kind": p.kind, "weights": p.count, "sparsity": round(100 * (now["sparsity"] or 0)), "bits": str(now["bits"] or 32),
+            "rank": f"{100 * (now['rank'] or 1):.0f}", "locked": recipe.is_locked(p.name), "before": p.bytes_before / 1e3,
+            "after": p.bytes_after / 1e3, "sqnr": None if p.sqnr == float("inf") else p.sqnr, "note": "; ".join([note, *p.refused]),
+        })
+    key = f"layers.{state.network().name}.{state.version()}"
+    columns = {
+        "sparsity": ("sparsity", lambda v: round(v) / 100),
+        "bits": ("bits", int),
+        "rank": ("rank", lambda v: float(v) / 100),
+    }
+    with st.container(key="layers"):
+        st.data_editor(
+            pd.DataFrame(rows), key=key, hide_index=True, width="stretch", num_rows="fixed",
+            height="content" if len(rows) <= 30 else 1100,
+            disabled=["layer", "kind", "weights", "before", "after", "sqnr", "note"],
+            on_change=state.fold_edits, args=(key, [p.name for p in pictures], columns),
+            column_config={
+                "layer": st.column_config.TextColumn("Layer", pinned=True),
+                "kind": "Kind",
+                "weights": st.column_config.NumberColumn("Weights", format="localized"),
+                "sparsity": st.column_config.NumberColumn("Sparsity %", min_value=0, max_value=round(100 * max(sparsities[0])), step=1,
+                                                          help="Editing pins this layer's sparsity."),
+                "bits": st.column_config.SelectboxColumn("Bits", options=[str(b) for b in dict.fromkeys(sum(bits, ()))],
+                                                         help="32 is the original."),
+                "rank": st.column_config.SelectboxColumn("Rank %", options=[f"{100 * r:.0f}" for r in ranks[0]], help="100 is the original."),
+                "locked": st.column_config.CheckboxColumn("Lock", help="A locked layer stays as it was trained."),
+                "before": st.column_config.NumberColumn("Before KB", format="%.2f"),
+                "after": st.column_config.NumberColumn("After KB", format="%.2f"),
+                "sqnr": st.column_config.NumberColumn("SQNR dB", format="%.1f", help="Empty: exact."),
+                "note": "Note",
+            },
+        )
+
+
+@st.fragment
+def changed_examples() -> None:
+    """Cards of answers that changed, the newly wrong first."""
+    net = state.network()
+    job, progress = judgement()
+    if progress is None:
+        st.markdown("Measuring…" if job else "Without data there are no answers to compare. Open a data file beside the network.")
+    else:
+        cards, wide = compute.changed_cards(net.data[progress.quality.split], progress, gallery.CARDS)
+        if cards:
+            made = [gallery.text_card(*c) if wide else gallery.image_card(*c) for c in cards]
+            st.html(gallery.page(made, wide))
+        else:
+            st.markdown(f"No answer changed on {_where(progress)}.")
+    tick(job is not None and job.running, time.monotonic_ns() % 10**9, 400, key="gallery.tick")

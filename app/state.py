@@ -1,0 +1,267 @@
+"""The only user of session_state and query_params: which network, which recipe, which layer in focus, and the link.
+
+The recipe is the one truth. Widgets mirror it: a widget's callback commits a new recipe, and only opening, reset and links write
+widgets, before anything is drawn.
+"""
+
+import uuid
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import streamlit as st
+
+from app import compute
+from compression.link import from_link, to_link
+from compression.method import Value
+from compression.network import Network
+from compression.recipe import Recipe, Step, step
+from compression.registry import answering, dial, method
+
+DIALS = ("sparsity", "bits", "rank")
+FIRST = {"sparsity": "pruning.magnitude", "bits": "quantization.uniform", "rank": "lowrank.svd"}  # methods of a first visit
+OPENING = "lenet-5"
+HALF = 0.5  # sparsity on a first visit, so that there is something to see
+
+
+def begin() -> None:
+    """Fill a new session from its link, or with what a first visit shows. Does nothing in a session that has begun."""
+    ss = st.session_state
+    if "recipe" in ss:
+        return
+    words = {key: st.query_params[key] for key in st.query_params}
+    ss.owner, ss.version, ss.notes = uuid.uuid4().hex, 0, []
+    ss.net = _known(words.get("net", OPENING))
+    ss.split = words.get("on") if words.get("on") in compute.network(ss.net).data else _first_split()
+    ss.recipe = complete(opening())
+    if any(key in words for key in ("do", "pin", "only", "lock", "seed")):
+        recipe, trouble = from_link(words)
+        ss.recipe, ss.notes = complete(recipe), [*ss.notes, *trouble]
+    layers = [layer.name for layer in network().layers]
+    ss.focus = words.get("layer") if words.get("layer") in layers else _largest()
+    _mirror()
+
+
+def _known(name: str) -> str:
+    if name in compute.names():
+        return name
+    st.session_state.notes.append(
+        f"The link asks for the network “{name[:40]}”, which is not open here; LeNet-5 is shown. If it is your own, open its file again.")
+    return OPENING
+
+
+def _first_split() -> str:
+    splits = network().data
+    return "validation" if "validation" in splits else next(iter(splits), "")
+
+
+def _largest() -> str:
+    return max(network().layers, key=lambda layer: layer.weight.numel()).name
+
+
+def network() -> Network:
+    """The network on screen."""
+    return compute.network(st.session_state.net)
+
+
+def recipe() -> Recipe:
+    """The recipe on screen."""
+    return st.session_state.recipe
+
+
+def split() -> str:
+    """Which data judges: "validation" or "test"; empty where there is none."""
+    return st.session_state.split
+
+
+def focus() -> str:
+    """The layer in focus."""
+    return st.session_state.focus
+
+
+def owner(job: str) -> str:
+    """Who a job belongs to: this session and this kind of work."""
+    return f"{st.session_state.owner}.{job}"
+
+
+def notes() -> list[str]:
+    """What could not be read from the link, told once."""
+    told, st.session_state.notes = st.session_state.notes, []
+    return told
+
+
+def version() -> int:
+    """Counts the recipes that were set from outside the layer table, whose edits then no longer hold."""
+    return st.session_state.version
+
+
+def remember(name: str, make: Callable[[], Any]) -> Any:
+    """A value of this session, made the first time it is asked for."""
+    if name not in st.session_state:
+        st.session_state[name] = make()
+    return st.session_state[name]
+
+
+def recall(name: str, value: Any) -> Any:
+    """The value kept under a name until now; the new one is kept for next time."""
+    before, st.session_state[name] = st.session_state.get(name), value
+    return before
+
+
+def opening() -> Recipe:
+    """What a network opens with: half of the weights removed."""
+    return Recipe((step(FIRST["sparsity"], sparsity=HALF),))
+
+
+def complete(some: Recipe) -> Recipe:
+    """The same recipe with a step for every dial, off where there was none, so that each dial knows its method."""
+    have = {dial(s.method) for s in some.default}
+    for which in DIALS:
+        if which not in have:
+            some = some.with_default(step(FIRST[which], **{which: method(FIRST[which]).knob(which).off}))
+    return some
+
+
+def lean(some: Recipe) -> Recipe:
+    """The same recipe without the steps that complete() would add: what is worth writing into a link."""
+    for s in some.default:
+        if s.off and s == step(FIRST[dial(s.method)], **{dial(s.method): s[dial(s.method)]}):
+            some = some.without_default(dial(s.method))
+    return some
+
+
+def dial_step(which: str) -> Step:
+    """The default's step of one dial."""
+    return next(s for s in recipe().default if dial(s.method) == which)
+
+
+def _mirror() -> None:
+    """Write the recipe into the widgets."""
+    ss = st.session_state
+    ss["pick"], ss["judge"], ss["layer"] = ss.net, ss.split, ss.focus
+    for which in DIALS:
+        chosen = dial_step(which)
+        ss[f"method.{which}"] = chosen.method
+        for name, value in chosen.knobs:
+            ss[_key(which, chosen.method, name)] = value
+    ss["huffman"] = any(dial(s.method) == "coding" for s in recipe().default)
+
+
+def _key(which: str, name: str, knob: str) -> str:
+    """A widget's key. The dial itself has one key whatever its method; further knobs have one for each method."""
+    return f"dial.{which}" if knob == which else f"knob.{name}.{knob}"
+
+
+def knob_key(which: str, knob: str) -> str:
+    """The key of the widget for one knob of a dial's present method."""
+    return _key(which, dial_step(which).method, knob)
+
+
+def set_recipe(new: Recipe, outside_table: bool = True) -> None:
+    """Commit a recipe. outside_table: not from an edit in the layer table, so the table starts afresh."""
+    st.session_state.recipe = complete(new)
+    if outside_table:
+        st.session_state.version += 1
+        _mirror()
+
+
+def turn(which: str) -> None:
+    """A dial or one of its knobs was moved: commit what the widgets say. Pins stay."""
+    ss = st.session_state
+    name, known = dial_step(which).method, method(dial_step(which).method)
+    knobs = {k.name: ss.get(_key(which, name, k.name)) for k in known.knobs}
+    knobs = {k: dial_step(which)[k] if v is None else v for k, v in knobs.items()}
+    st.session_state.recipe = recipe().with_default(step(name, **knobs))
+    if any(ss.get(_key(which, name, k)) is None for k in knobs):
+        _mirror()  # a segmented control was clicked off: it keeps its value
+
+
+def change_method(which: str) -> None:
+    """Another method answers a dial: it takes over the dial's value, or the nearest rung it has."""
+    name = st.session_state[f"method.{which}"]
+    ladder, now = method(name).knob(which).ladder, dial_step(which)[which]
+    set_recipe(recipe().with_default(step(name, **{which: min(ladder, key=lambda rung: abs(float(rung) - float(now)))})), False)
+    _mirror()
+
+
+def switch_coding() -> None:
+    """Huffman coding was switched on or off."""
+    on = st.session_state["huffman"]
+    set_recipe(recipe().with_default(step(answering("coding")[0])) if on else recipe().without_default("coding"), False)
+
+
+def reset() -> None:
+    """Back to what this network opens with. The network, the data and the layer in focus stay."""
+    set_recipe(opening())
+
+
+def release_pins() -> None:
+    """All layers follow the dials again; locks stay."""
+    set_recipe(Recipe(recipe().default, (), recipe().locked, recipe().seed))
+
+
+def pin(layer: str, new: Step) -> None:
+    """Set one dial of one layer, from outside the table, and look at it."""
+    set_focus(layer)
+    set_recipe(recipe().with_pin(layer, new))
+
+
+def set_focus(layer: str) -> None:
+    """Bring a layer into focus."""
+    if any(found.name == layer for found in network().layers):
+        st.session_state.focus = st.session_state["layer"] = layer
+
+
+def chosen_layer() -> None:
+    """The layer picker was used."""
+    st.session_state.focus = st.session_state["layer"]
+
+
+def chosen_split() -> None:
+    """The data picker was used; clicked off, it keeps its value."""
+    st.session_state.split = st.session_state["judge"] or st.session_state.split
+    st.session_state["judge"] = st.session_state.split
+
+
+def chosen_network() -> None:
+    """The network picker was used."""
+    open_network(st.session_state["pick"])
+
+
+def open_network(name: str) -> None:
+    """Show another network. The dials stay where they are; pins and locks belonged to the other's layers and go."""
+    st.session_state.net = name
+    st.session_state.focus = _largest()
+    if split() not in network().data:
+        st.session_state.split = _first_split()
+    set_recipe(Recipe(recipe().default, (), (), recipe().seed))
+
+
+def fold_edits(editor: str, names: list[str], columns: Mapping[str, tuple[str, Callable[[Any], Value]]]) -> None:
+    """Edits in the layer table become pins and locks. columns: table column -> (dial, what a cell means on its ladder)."""
+    new = recipe()
+    for row, cells in st.session_state[editor]["edited_rows"].items():
+        layer = names[int(row)]
+        for column, value in cells.items():
+            if column == "locked":
+                new = new.with_lock(layer, bool(value))
+            elif column in columns:
+                which, read = columns[column]
+                new = new.without_pin(layer, which) if value is None else new.with_pin(layer, _pinned(which, read(value)))
+    set_recipe(new, outside_table=False)
+
+
+def _pinned(which: str, value: Value) -> Step:
+    """The dial's present method at another value, its further knobs as they are; another method where it lacks that rung."""
+    now = dial_step(which)
+    if value in method(now.method).knob(which).ladder:
+        return Step(now.method, tuple((k, value if k == which else v) for k, v in now.knobs))
+    name = next(n for n in answering(which) if value in method(n).knob(which).ladder)
+    return step(name, **{which: value})
+
+
+def publish() -> None:
+    """Write what is on screen into the address, so that the address is the document."""
+    words = {"net": st.session_state.net, **to_link(lean(recipe())), "layer": focus(), "on": split(), "v": "1"}
+    words = {key: text for key, text in words.items() if text}
+    if {key: st.query_params[key] for key in st.query_params} != words:
+        st.query_params.from_dict(words)
