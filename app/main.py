@@ -7,8 +7,8 @@ import sys
 from pathlib import Path
 
 ROOT = Path(__file__).parents[1]
-if "compression" in sys.modules and not hasattr(sys.modules["compression"], "__file__"):
-    sys.modules["compression"].__path__.append(str(ROOT / "compression"))  # the standard package of Python 3.14 came first
+if "compression" in sys.modules and str(ROOT / "compression") not in sys.modules["compression"].__path__:
+    sys.modules["compression"].__path__.append(str(ROOT / "compression"))  # Python 3.14's package of that name came first
 sys.path.insert(0, str(ROOT))
 
 import streamlit as st  # noqa: E402

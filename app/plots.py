@@ -7,7 +7,6 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 import plotly.graph_objects as go
-from plotly.subplots import make_subplots
 
 NEW, GONE, BEST, OLD, FOURTH = "#0072B2", "#D55E00", "#009E73", "#767676", "#CC79A7"
 COLUMNS = 4
@@ -18,54 +17,84 @@ def across(count: int) -> int:
     return 2 if count <= 4 else 3 if count <= 6 else COLUMNS
 
 
-def _figure(title: str, x: str, y: str, **layout: object) -> go.Figure:
-    figure = go.Figure()
-    figure.update_layout(title={"text": title, "font": {"size": 15}}, xaxis_title=x, yaxis_title=y, uirevision="keep",
-                         showlegend=False, margin={"l": 60, "r": 16, "t": 44, "b": 48}, bargap=0, **layout)
-    return figure
+def _figure(title: str, x: str, y: str, data: Sequence[Mapping[str, object]] = (), **layout: object) -> go.Figure:
+    """A figure made in one piece: adding shapes and annotations one by one costs tens of milliseconds."""
+    whole = {"title": {"text": title, "font": {"size": 15}}, "xaxis_title": x, "yaxis_title": y, "uirevision": "keep", "showlegend": False,
+             "margin_l": 60, "margin_r": 16, "margin_t": 44, "margin_b": 48, "bargap": 0} | layout
+    return go.Figure(list(data), whole)
 
 
 def histogram(edges: np.ndarray, before: np.ndarray, after: np.ndarray, zeros: float, count: int, threshold: float | None) -> go.Figure:
     """One layer's weights before (grey outline) and after (blue); entries that are zero are a number, not a bar."""
-    figure = _figure("What happened to the weights?", "weight", "weights per bin", barmode="overlay")
     middle = (edges[1:] + edges[:-1]) / 2
-    figure.add_bar(x=middle, y=after, marker_color=NEW, name="after", hovertemplate="%{y:,} weights near %{x:.4f}<extra>after</extra>")
-    figure.add_scatter(x=middle, y=before, mode="lines", line={"color": OLD, "width": 1.5, "shape": "hvh"}, name="before",
-                       hovertemplate="%{y:,} weights near %{x:.4f}<extra>before</extra>")
+    top = 1.12 * float(max(before.max(initial=1), after.max(initial=1)))
+    shapes = []
     if threshold:
-        figure.add_vrect(-threshold, threshold, fillcolor=GONE, opacity=0.18, line_width=0)
-        for side in (-threshold, threshold):
-            figure.add_vline(side, line={"color": GONE, "width": 1.5, "dash": "dash"})
-    if zeros > 0:
-        figure.add_annotation(text=f"{100 * zeros:.0f} % of {count:,} weights are zero", x=0.99, y=0.97, xref="paper", yref="paper",
-                              showarrow=False, xanchor="right", font={"color": GONE, "size": 13})
-    figure.add_annotation(text="grey outline: before · blue: after", x=0.01, y=0.97, xref="paper", yref="paper", showarrow=False,
-                          xanchor="left", font={"size": 12})
-    top = max(before.max(initial=1), after.max(initial=1))
-    figure.update_yaxes(range=[0, 1.12 * float(top)])
-    figure.update_xaxes(range=[float(edges[0]), float(edges[-1])])
-    return figure
+        shapes = [{"type": "rect", "x0": -threshold, "x1": threshold, "y0": 0, "y1": top, "fillcolor": GONE, "opacity": 0.18, "line": {"width": 0}}]
+        shapes += [{"type": "line", "x0": x, "x1": x, "y0": 0, "y1": top, "line": {"color": GONE, "width": 1.5, "dash": "dash"}}
+                   for x in (-threshold, threshold)]
+    title = "What happened to the weights?<br><sup>grey outline: before · blue: after"
+    title += f" · {100 * zeros:.0f} % of {count:,} are zero</sup>" if zeros > 0 else "</sup>"
+    return _figure(
+        title, "weight", "weights per bin",
+        [
+            {"type": "bar", "x": middle, "y": after, "marker": {"color": NEW}, "name": "after",
+             "hovertemplate": "%{y:,} weights near %{x:.4f}<extra>after</extra>"},
+            {"type": "scatter", "x": middle, "y": before, "mode": "lines", "line": {"color": OLD, "width": 1.5, "shape": "hvh"}, "name": "before",
+             "hovertemplate": "%{y:,} weights near %{x:.4f}<extra>before</extra>"},
+        ],
+        barmode="overlay", shapes=shapes, xaxis_range=[float(edges[0]), float(edges[-1])], yaxis_range=[0, top], margin_t=58,
+    )
+
+
+def _grid(count: int, height_share: float) -> list[dict[str, object]]:
+    """Domains of small charts in reading order: {"x": (from, to), "y": (from, to)}, each taking that share of its row's height."""
+    columns = across(count)
+    rows, gap = -(-count // columns), 0.04
+    width = (1 - gap * (columns - 1)) / columns
+    boxes = []
+    for i in range(count):
+        left, top = (i % columns) * (width + gap), 1 - (i // columns) / rows
+        boxes.append({"x": (left, left + width), "y": (top - 1 / rows + (1 - height_share) / rows * 0.45, top - (1 - height_share) / rows * 0.55)})
+    return boxes
 
 
 def all_layers(layers: Sequence[Mapping[str, object]]) -> go.Figure:
     """Small multiples in network order: each {"name", "said", "edges", "before", "after"} with its own scales."""
-    columns = across(len(layers))
-    rows = -(-len(layers) // columns)
-    figure = make_subplots(rows, columns, subplot_titles=[f"{row['name']}<br><sub>{row['said']}</sub>" for row in layers],
-                           vertical_spacing=min(0.34 / rows, 0.3), horizontal_spacing=0.03)
-    for i, row in enumerate(layers):
+    data, layout, titles = [], {}, []
+    for i, (row, box) in enumerate(zip(layers, _grid(len(layers), 0.62), strict=True), start=1):
         edges, before, after = (np.asarray(row[k]) for k in ("edges", "before", "after"))
-        place = {"row": i // columns + 1, "col": i % columns + 1}
-        middle = (edges[1:] + edges[:-1]) / 2
-        figure.add_bar(x=middle, y=after, marker_color=NEW, customdata=[row["name"]] * len(after), hoverinfo="skip", **place)
-        figure.add_scatter(x=middle, y=before, mode="lines", line={"color": OLD, "width": 1, "shape": "hvh"},
-                           customdata=[row["name"]] * len(before), hovertemplate="%{y:,} before, near %{x:.3f}<extra></extra>", **place)
-        top = max(before.max(initial=1), after.max(initial=1))
-        figure.update_yaxes(range=[0, 1.08 * float(top)], showticklabels=False, **place)
-        figure.update_xaxes(range=[float(edges[0]), float(edges[-1])], nticks=4, **place)
-    figure.update_annotations(font_size=12)
-    figure.update_layout(showlegend=False, bargap=0, uirevision="keep", margin={"l": 12, "r": 12, "t": 52, "b": 32})
-    return figure
+        middle, axes = (edges[1:] + edges[:-1]) / 2, {"xaxis": f"x{i}", "yaxis": f"y{i}"}
+        names = [row["name"]] * len(middle)
+        data.append({"type": "bar", "x": middle, "y": after, "marker": {"color": NEW}, "customdata": names, "hoverinfo": "skip", **axes})
+        data.append({"type": "scatter", "x": middle, "y": before, "mode": "lines", "line": {"color": OLD, "width": 1, "shape": "hvh"},
+                     "customdata": names, "hovertemplate": "%{y:,} before, near %{x:.3f}<extra></extra>", **axes})
+        top = 1.08 * float(max(before.max(initial=1), after.max(initial=1)))
+        layout[f"xaxis{i}"] = {"domain": box["x"], "anchor": f"y{i}", "range": [float(edges[0]), float(edges[-1])], "nticks": 4}
+        layout[f"yaxis{i}"] = {"domain": box["y"], "anchor": f"x{i}", "range": [0, top], "showticklabels": False}
+        titles.append({"text": f"<b>{row['name']}</b><br>{row['said']}", "x": sum(box["x"]) / 2, "y": box["y"][1], "xref": "paper",
+                       "yref": "paper", "xanchor": "center", "yanchor": "bottom", "showarrow": False, "font": {"size": 12}})
+    return go.Figure(data, {"showlegend": False, "bargap": 0, "uirevision": "keep", "annotations": titles,
+                            "margin": {"l": 12, "r": 12, "t": 24, "b": 16}} | layout)
+
+
+def size_bars(names: Sequence[str], before: Sequence[float], after: Sequence[float]) -> go.Figure:
+    """Bytes of each layer: outline before, fill after, network order from the top."""
+    kb_before, kb_after, names = np.asarray(before) / 1e3, np.asarray(after) / 1e3, list(names)
+    largest = float(max(kb_before.max(initial=0), kb_after.max(initial=0), 1e-3))
+    common = {"type": "bar", "y": names, "orientation": "h", "customdata": names}
+    ends = [{"x": largest * 1.02, "y": name, "text": f"{value:,.1f}", "showarrow": False, "xanchor": "left", "font": {"size": 12}}
+            for name, value in zip(names, kb_after, strict=True)]
+    return _figure(
+        "Where are the bytes?<br><sup>outline: before · blue and number: after</sup>", "size (KB)", "",
+        [
+            {**common, "x": kb_before, "marker": {"color": "rgba(118,118,118,0.18)", "line": {"color": OLD, "width": 1.5}},
+             "hovertemplate": "%{y}: %{x:,.2f} KB before<extra></extra>"},
+            {**common, "x": kb_after, "marker": {"color": NEW}, "width": 0.5, "hovertemplate": "%{y}: %{x:,.2f} KB after<extra></extra>"},
+        ],
+        barmode="overlay", annotations=ends, bargap=0.25, margin_t=58, xaxis_range=[0, largest * 1.18],
+        yaxis={"autorange": "reversed", "automargin": True, "ticksuffix": " ", "type": "category"},
+    )
 
 
 def size_bars(names: Sequence[str], before: Sequence[float], after: Sequence[float]) -> go.Figure:
@@ -87,58 +116,53 @@ def size_bars(names: Sequence[str], before: Sequence[float], after: Sequence[flo
 
 def waterfall(stages: Mapping[str, int]) -> go.Figure:
     """File size after each stage of a recipe, the last being what is written."""
-    figure = _figure("How did the file shrink?", "", "file (KB)")
     names, sizes = [name.replace(" ", "<br>") for name in stages], np.array(list(stages.values())) / 1e3
     steps = np.diff(sizes)
-    measure = ["absolute", *["relative"] * len(steps), "total"]
-    figure.add_waterfall(
-        x=[*names, "file"], y=[sizes[0], *steps, sizes[-1]], measure=measure,
-        text=[f"{sizes[0]:,.0f}", *(f"{s:+,.1f}" if abs(s) > 1e-9 else "·" for s in steps), f"{sizes[-1]:,.1f}"], textposition="outside",
-        decreasing={"marker": {"color": BEST}}, increasing={"marker": {"color": GONE}}, totals={"marker": {"color": NEW}},
-        connector={"line": {"color": OLD, "width": 1, "dash": "dot"}}, hovertemplate="%{x}: %{text} KB<extra></extra>", cliponaxis=False,
-    )
-    figure.update_yaxes(range=[0, 1.16 * float(max(sizes.max(), 1e-3))])
-    figure.update_xaxes(tickangle=0)
-    figure.update_layout(bargap=0.35)
-    return figure
+    falls = {
+        "type": "waterfall", "x": [*names, "file"], "y": [sizes[0], *steps, sizes[-1]], "measure": ["absolute", *["relative"] * len(steps), "total"],
+        "text": [f"{sizes[0]:,.0f}", *(f"{s:+,.1f}" if abs(s) > 1e-9 else "0" for s in steps), f"{sizes[-1]:,.1f}"], "textposition": "outside",
+        "decreasing": {"marker": {"color": BEST}}, "increasing": {"marker": {"color": GONE}}, "totals": {"marker": {"color": NEW}},
+        "connector": {"line": {"color": OLD, "width": 1, "dash": "dot"}}, "hovertemplate": "%{x}: %{text} KB<extra></extra>", "cliponaxis": False,
+    }
+    return _figure("How did the file shrink?", "", "file (KB)", [falls], bargap=0.35, xaxis_tickangle=0,
+                   yaxis_range=[0, 1.16 * float(max(sizes.max(), 1e-3))])
 
 
 def heat(layers: Sequence[str], rungs: Sequence[str], lost: np.ndarray, notes: Sequence[Sequence[str]], safe: Mapping[str, int]) -> go.Figure:
     """Points lost, layer by rung; cells not measured are empty; the last safe cell of each layer is outlined."""
-    figure = _figure("Which layers can take it? Points lost", "", "", plot_bgcolor="rgba(0,0,0,0)")
-    figure.add_heatmap(
-        z=lost, x=list(rungs), y=list(layers), colorscale="Cividis", zmin=0, zmax=max(10.0, float(np.nanmax(lost, initial=10.0))),
-        text=notes, texttemplate="%{text}", hovertemplate="%{y} at %{x}: %{z:.1f} points lost<extra></extra>", xgap=2, ygap=2,
-        colorbar={"title": {"text": "points"}, "thickness": 12}, hoverongaps=False,
-    )
+    cells = {
+        "type": "heatmap", "z": lost, "x": list(rungs), "y": list(layers), "colorscale": "Cividis", "zmin": 0,
+        "zmax": float(np.nanmax(lost, initial=10.0)), "text": notes, "texttemplate": "%{text}", "xgap": 2, "ygap": 2, "hoverongaps": False,
+        "hovertemplate": "%{y} at %{x}: %{z:.1f} points lost<extra></extra>", "colorbar": {"title": {"text": "points"}, "thickness": 12},
+    }
+    frames = []
     for layer, column in safe.items():
         row = list(layers).index(layer)
-        figure.add_shape(type="rect", x0=column - 0.48, x1=column + 0.48, y0=row - 0.48, y1=row + 0.48, line={"color": GONE, "width": 3})
-    figure.update_yaxes(autorange="reversed", automargin=True, ticksuffix=" ", showgrid=False)
-    figure.update_xaxes(type="category", range=[-0.5, len(rungs) - 0.5], showgrid=False)
-    return figure
+        frames.append({"type": "rect", "x0": column - 0.48, "x1": column + 0.48, "y0": row - 0.48, "y1": row + 0.48, "line": {"color": GONE, "width": 3}})
+    return _figure("Which layers can take it? Points lost", "", "", [cells], shapes=frames,
+                   yaxis={"autorange": "reversed", "automargin": True, "ticksuffix": " ", "showgrid": False, "type": "category"},
+                   xaxis={"type": "category", "range": [-0.5, len(rungs) - 0.5], "showgrid": False})
 
 
 def curves(layers: Sequence[str], rungs: Sequence[str], accuracy: np.ndarray, low: np.ndarray, high: np.ndarray, baseline: float,
            chance: float, tolerance: float, measure: str) -> go.Figure:
     """Accuracy along the rungs, one small chart a layer on a shared axis from chance to the top; bars are 95 % intervals."""
-    rows = -(-len(layers) // COLUMNS)
-    figure = make_subplots(rows, COLUMNS, subplot_titles=list(layers), shared_yaxes=True, vertical_spacing=min(0.3 / rows, 0.25),
-                           horizontal_spacing=0.03)
-    for i in range(len(layers)):
-        place = {"row": i // COLUMNS + 1, "col": i % COLUMNS + 1}
-        error = {"type": "data", "symmetric": False, "array": high[i] - accuracy[i], "arrayminus": accuracy[i] - low[i],
-                 "thickness": 1.2, "width": 3}
-        figure.add_scatter(x=list(rungs), y=accuracy[i], mode="lines+markers", error_y=error, line={"color": NEW}, marker={"size": 6},
-                           hovertemplate="%{x}: %{y:.1f} %<extra></extra>", **place)
-        figure.add_hline(baseline, line={"color": OLD, "dash": "dash", "width": 1}, **place)
-        figure.add_hline(baseline - tolerance, line={"color": GONE, "dash": "dot", "width": 1}, **place)
-        figure.update_xaxes(type="category", categoryarray=list(rungs), range=[-0.4, len(rungs) - 0.6], **place)
-        figure.update_yaxes(range=[max(0.0, chance - 5), 101], **place)
-    for row in range(rows):
-        figure.update_yaxes(title_text=f"{measure} (%)", row=row + 1, col=1)
-    figure.update_layout(showlegend=False, uirevision="keep", margin={"l": 60, "r": 16, "t": 36, "b": 40})
-    return figure
+    data, layout, titles, lines = [], {}, [], []
+    for i, box in enumerate(_grid(len(layers), 0.72), start=1):
+        value = accuracy[i - 1]
+        error = {"type": "data", "symmetric": False, "array": high[i - 1] - value, "arrayminus": value - low[i - 1], "thickness": 1.2, "width": 3}
+        data.append({"type": "scatter", "x": list(rungs), "y": value, "mode": "lines+markers", "error_y": error, "line": {"color": NEW},
+                     "marker": {"size": 6}, "hovertemplate": "%{x}: %{y:.1f} %<extra></extra>", "xaxis": f"x{i}", "yaxis": f"y{i}"})
+        layout[f"xaxis{i}"] = {"domain": box["x"], "anchor": f"y{i}", "type": "category", "categoryarray": list(rungs), "tickangle": 0,
+                               "range": [-0.4, len(rungs) - 0.6], "nticks": 4}
+        layout[f"yaxis{i}"] = {"domain": box["y"], "anchor": f"x{i}", "range": [max(0.0, chance - 5), 101],
+                               "showticklabels": box["x"][0] == 0, "title": {"text": f"{measure} (%)" if box["x"][0] == 0 else ""}}
+        titles.append({"text": f"<b>{layers[i - 1]}</b>", "x": sum(box["x"]) / 2, "y": box["y"][1], "xref": "paper", "yref": "paper",
+                       "xanchor": "center", "yanchor": "bottom", "showarrow": False, "font": {"size": 12}})
+        for y, style in ((baseline, {"color": OLD, "dash": "dash", "width": 1}), (baseline - tolerance, {"color": GONE, "dash": "dot", "width": 1})):
+            lines.append({"type": "line", "xref": f"x{i if i > 1 else ''} domain", "yref": f"y{i if i > 1 else ''}", "x0": 0, "x1": 1, "y0": y, "y1": y, "line": style})
+    return go.Figure(data, {"showlegend": False, "uirevision": "keep", "annotations": titles, "shapes": lines,
+                            "margin": {"l": 60, "r": 16, "t": 16, "b": 24}} | layout)
 
 
 def tradeoff(dots: Sequence[Mapping[str, object]], front: Sequence[int], knee: int | None, here: Mapping[str, object] | None,

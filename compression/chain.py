@@ -1,7 +1,8 @@
 """Guess the network behind a bare list of weights: a plain chain of layers, read off names and shapes.
 
-A state dict says nothing of activation, padding, stride or pooling. A few conventions are tried in turn; the first whose sizes
-fit is taken, or, where labelled examples are given, the one that answers most of them rightly. What is assumed is put in words.
+A state dict says nothing of activation, padding, stride or pooling. A few conventions are tried in turn; the first
+whose sizes fit is taken, or, where labelled examples are given, the one that answers most of them rightly. What is
+assumed is put in words.
 """
 
 from collections import OrderedDict
@@ -19,9 +20,9 @@ from compression.zoo.data import Data
 
 JUDGED = 256  # labelled examples at most by which readings are compared
 NUMBERS = 4_000_000  # fewer where examples are large: input values in all
-POOLS: Mapping[str, Callable[[int, list[int]], bool]] = {  # whether one stands after convolution i, given every one's output channels
+POOLS: Mapping[str, Callable[[int, list[int]], bool]] = {  # after convolution i of those with these output channels?
     "Max pooling by 2 after every convolution": lambda i, c: True,
-    "Max pooling by 2 before each wider convolution and after the last": lambda i, c: i == len(c) - 1 or c[i + 1] > c[i],
+    "Max pooling by 2 before each wider convolution, and last": lambda i, c: i == len(c) - 1 or c[i + 1] > c[i],
     "Max pooling by 2 before each wider convolution": lambda i, c: i < len(c) - 1 and c[i + 1] > c[i],
     "Max pooling by 2 after every second convolution": lambda i, c: i % 2 == 1,
     "Max pooling by 2 after the last convolution": lambda i, c: i == len(c) - 1,
@@ -45,7 +46,7 @@ class Rule(NamedTuple):
     relu: bool  # after convolutions too, not only between fully connected layers
 
 
-Modules = list[tuple[str, nn.Module, Part | None]]  # dotted names; those of a Part wait on the meta device for its tensors
+Modules = list[tuple[str, nn.Module, Part | None]]  # dotted name; what is of a Part waits on the meta device
 
 
 class Reading(NamedTuple):
@@ -56,40 +57,43 @@ class Reading(NamedTuple):
     notes: list[str]
 
 
-def infer_chain(tensors: Mapping[str, Tensor], input_shape: tuple[int, ...] | None = None, data: Data | None = None) -> Guess:
+def infer_chain(tensors: Mapping[str, Tensor], input_shape: tuple[int, ...] | None = None,
+                data: Data | None = None) -> Guess:
     """A chain of Linear, Conv1d, Conv2d, BatchNorm and LayerNorm that the tensors fill, for inputs (n, *input_shape).
 
-    input_shape may be left out for Linear layers alone, and where data is given: its first labelled examples choose among the
-    readings that fit.
-    Raises ValueError naming the layer that does not fit, what it takes and what came.
+    input_shape may be left out for Linear layers alone, and where data is given: its first labelled examples choose
+    among the readings that fit. Raises ValueError naming the layer that does not fit, what it takes and what came.
     """
     parts = parts_of(tensors)
     if data is not None:
         input_shape = tuple(data.inputs.shape[1:])
-    if (data is not None and not data.inputs.is_floating_point()) or (input_shape is not None and len(input_shape) not in (1, 2, 3)):
+    text = data is not None and not data.inputs.is_floating_point()
+    if text or (input_shape is not None and len(input_shape) not in (1, 2, 3)):
         raise ValueError(f"A plain chain reads vectors or images, but an example is {dimensions(input_shape)} "
-                         f"{'symbols' if data is not None and data.kind == 'text' else 'numbers'}. {INSTEAD}")
+                         f"{'symbols' if text else 'numbers'}. {INSTEAD}")
     if input_shape is None and any(part.kind == "conv" for part in parts):
-        raise ValueError("Convolutions do not say how large their inputs are. Give the shape of one example, such as 1 "
-                         "× 28 × 28.")
+        raise ValueError("Convolutions do not say how large their inputs are. Give the shape of one example, such as "
+                         "1 × 28 × 28.")
     problem = None
     for row, order in orders(parts):
         readings, wrong = _readings(row, tuple(input_shape or (row[0].inputs,)))
         if readings:
             return _chosen(readings, row, order, data)
         problem = wrong
-    raise ValueError(f"Read as a plain chain, this does not fit: {problem} {INSTEAD}")
+    raise ValueError(f"Read as a plain chain, with and without padding and pooling, the sizes do not fit: {problem} "
+                     f"{INSTEAD}")
 
 
 def _readings(parts: list[Part], shape: tuple[int, ...]) -> tuple[list[Reading], str | None]:
     """Every rule whose sizes fit, and what was wrong with the first that does not."""
     channels = [part.outputs for part in parts if part.kind == "conv"]
     pads = any(max(part.kernel, default=1) > 1 for part in parts)  # 1 x 1 kernels have nothing to pad
-    gates = bool(channels) and len(parts) > 1
+    gates = bool(channels) and any(part.kind == "linear" for part in parts)  # else no ReLU at all would be left
     readings: dict[tuple, Reading] = {}
     problem = None
     for pool, same, relu in product(POOLS, (True, False), (True, False)):
-        rule = Rule(pool, tuple(POOLS[pool](i, channels) for i in range(len(channels))), same and pads, relu or not gates)
+        pooled = tuple(POOLS[pool](i, channels) for i in range(len(channels)))
+        rule = Rule(pool, pooled, same and pads, relu or not gates)
         if rule[1:] in readings:
             continue
         try:
@@ -143,8 +147,7 @@ def _average(shape: tuple[int, ...]) -> nn.Module:
 
 
 def _bend(modules: Modules, notes: list[str], part: Part, last: Part | None, shape: tuple[int, ...]) -> tuple[int, ...]:
-    """From channels and places to a list of numbers: by flattening where the sizes fit, else by averaging over "
-      "places."""
+    """From channels and places to a list of numbers: flattened where the sizes fit, else averaged over places."""
     if part.kind == "layernorm" and last is not None:
         raise ValueError(f"{short(part.name)} normalises after a convolution without running statistics (a group or "
                          "layer norm).")
@@ -161,7 +164,8 @@ def _bend(modules: Modules, notes: list[str], part: Part, last: Part | None, sha
 def _layer(part: Part, last: Part | None, shape: tuple[int, ...], rule: Rule) -> tuple[nn.Module, tuple[int, ...]]:
     """The module of one part, on the meta device, and the shape after it."""
     depth, biased, name = len(shape) - 1, "bias" in part.tensors, short(part.name)
-    groups = shape[0] if last and part.kind == "conv" and part.inputs == 1 and part.outputs % shape[0] == 0 else 1  # depthwise
+    depthwise = last is not None and part.kind == "conv" and part.inputs == 1 and part.outputs % shape[0] == 0
+    groups = shape[0] if depthwise else 1
     if part.kind == "conv" and len(part.kernel) != depth:
         raise ValueError(f"{name} is a convolution over {len(part.kernel)} axes, but {_came(last, shape)}.")
     if part.inputs * groups != shape[0]:
@@ -178,7 +182,8 @@ def _layer(part: Part, last: Part | None, shape: tuple[int, ...], rule: Rule) ->
         if min(after) < 1:
             raise ValueError(f"{name} needs at least {dimensions(part.kernel)} places, but {_came(last, shape)}.")
         make = (nn.Conv1d, nn.Conv2d)[depth - 1]
-        return make(shape[0], part.outputs, part.kernel, padding=padding, groups=groups, bias=biased), (part.outputs, *after)
+        module = make(shape[0], part.outputs, part.kernel, padding=padding, groups=groups, bias=biased)
+        return module, (part.outputs, *after)
 
 
 def _chosen(readings: list[Reading], parts: list[Part], order: str, data: Data | None) -> Guess:
@@ -201,15 +206,16 @@ def _chosen(readings: list[Reading], parts: list[Part], order: str, data: Data |
 def _told(reading: Reading, parts: list[Part], order: str) -> list[str]:
     """The assumptions of a reading, in words."""
     rule, kinds = reading.rule, {part.kind for part in parts}
-    kernels = sorted({part.kernel for part in parts if part.kind == "conv" and max(part.kernel) % 2 and max(part.kernel) > 1})
+    kernels = sorted({part.kernel for part in parts if part.kind == "conv" and max(part.kernel) in range(3, 99, 2)})
     told = [f"Layers follow one another {order}."]
     if sum(part.weighs for part in parts) > 1:
-        told.append("ReLU after every layer but the last." if rule.relu else "ReLU between fully connected layers, "
-                                                                             "none after convolutions.")
+        between = "ReLU between fully connected layers, none after convolutions."
+        told.append("ReLU after every layer but the last." if rule.relu else between)
     if "conv" in kinds:
         told.append(f"{rule.pool}.")
         if rule.same and kernels:
-            told.append("Padding that keeps the size: " + ", ".join(f"{max(k) // 2} for {dimensions(k)} kernels" for k in kernels) + ".")
+            padded = ", ".join(f"{max(k) // 2} for {dimensions(k)} kernels" for k in kernels)
+            told.append(f"Padding that keeps the size: {padded}.")
         told.append("Stride 1 and no dilation." if rule.same and kernels else "No padding, stride 1 and no dilation.")
     if "batchnorm" in kinds or "layernorm" in kinds:
         told.append("Normalisation stands before the activation, with torch's epsilon of 0.00001.")
@@ -226,8 +232,7 @@ def _filled(reading: Reading) -> nn.Sequential:
 
 
 def _nested(named: list[tuple[tuple[str, ...], nn.Module]]) -> nn.Sequential:
-    """Modules in one Sequential by their first name, those that share it in one below. What torch cannot name gets a "
-      ""_"."""
+    """Modules in a Sequential by their first name, those that share it in one below. Names torch reserves get a "_"."""
     rows: OrderedDict[str, nn.Module] = OrderedDict()
     for first, group in groupby(named, key=lambda item: item[0][0]):
         members = [(path[1:], module) for path, module in group]

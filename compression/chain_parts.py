@@ -41,8 +41,7 @@ def parts_of(tensors: Mapping[str, Tensor]) -> list[Part]:
     parts = [_part(name, held) for name, held in grouped.items()]
     if not any(part.weighs for part in parts) or len(parts) > MOST:
         raise ValueError(f"This file holds {len(parts)} layers, {sum(part.weighs for part in parts)} of them Linear or "
-                         "convolution; a plain chain has "
-                         f"1 to {MOST}. {INSTEAD}")
+                         f"convolution; a plain chain has 1 to {MOST}. {INSTEAD}")
     return parts
 
 
@@ -69,13 +68,13 @@ def _part(name: str, held: dict[str, Tensor]) -> Part:
     if weight.ndim in (3, 4) and counts == 0:
         return Part(name, "conv", held, weight.shape[1], weight.shape[0], tuple(weight.shape[2:]))
     raise ValueError(f"`{shown}`, with a weight of {size}, is no Linear, Conv1d, Conv2d, BatchNorm or LayerNorm, so "
-                     "this is no plain chain. "
-                     f"{INSTEAD}")
+                     f"this is no plain chain. {INSTEAD}")
 
 
 def _natural(name: str) -> list[tuple[int, int, str]]:
     """A key that sorts fc2 before fc10."""
-    return [(0, int(piece), "") if piece.isdecimal() else (1, 0, piece) for piece in re.split(r"(\d{1,9})", name) if piece]
+    pieces = re.split(r"(\d{1,9})", name)
+    return [(0, int(piece), "") if piece.isdecimal() else (1, 0, piece) for piece in pieces if piece]
 
 
 def orders(parts: list[Part]) -> Iterator[tuple[list[Part], str]]:
@@ -87,7 +86,8 @@ def orders(parts: list[Part]) -> Iterator[tuple[list[Part], str]]:
     yield natural, "by name, numbers counted"
     row = [part for part in natural if part.kind == "conv"] + [part for part in natural if part.kind == "linear"]
     for norm in (part for part in natural if not part.weighs):
-        free = [i for i, part in enumerate(row) if part.weighs and part.outputs == norm.outputs and (i + 1 == len(row) or row[i + 1].weighs)]
+        free = [i for i, (part, after) in enumerate(zip(row, [*row[1:], None], strict=True))
+                if part.weighs and part.outputs == norm.outputs and (after is None or after.weighs)]
         if not free:
             return
         digits = re.findall(r"\d+", norm.name)

@@ -55,7 +55,7 @@ def total_error(weights: Mapping[str, Tensor], decoded: Mapping[str, Tensor]) ->
 WORDS = {
     "values": "weights", "codes": "codes", "places": "places", "kept": "places", "scale": "scales", "zero": "scales",
     "codebook": "codebooks", "left": "factors", "right": "factors", "out": "factors", "core": "factors", "into": "factors",
-    "lengths": "code tables", "stream": "codes",
+    "table": "code tables", "stream": "codes",
 }
 
 

@@ -11,6 +11,7 @@ from functools import cache
 from types import MappingProxyType
 from typing import Any, NamedTuple
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
@@ -22,6 +23,7 @@ from compression.reading import dimensions, short
 from compression.zoo.catalogue import ZOO
 from compression.zoo.data import CONTEXT, Data
 
+ELSE = "Pick another architecture or see the list."
 NOTHING: Mapping[str, Data] = MappingProxyType({})
 
 
@@ -60,16 +62,16 @@ def misfit(tensors: Mapping[str, Tensor], architecture: str) -> str | None:
     unknown = [key for key in tensors if key not in needed]
     shaped = [key for key in tensors if key in needed and tensors[key].shape == needed[key].shape]
     if not shaped:
-        first = f"First unknown: `{short(unknown[0])}`." if unknown else f"First of another shape: "
-                                                                         f"{_shapes(tensors, needed)}."
+        first = f"First unknown: `{short(unknown[0])}`." if unknown else f"First: {_shapes(tensors, needed)}."
         return f"This file holds {len(tensors):,} tensors but none match {title}. {first}"
     elsewhere = {key for group in tied for key in group if any(other in tensors for other in group)}
-    missing = [key for key in needed if key not in tensors and key not in elsewhere and not key.endswith("num_batches_tracked")]
+    missing = [key for key in needed
+               if key not in tensors and key not in elsewhere and not key.endswith("num_batches_tracked")]
     if len(shaped) + len(unknown) < len(tensors):
         return f"{_shapes(tensors, needed)} in {title}."
     if missing:
-        return f"This file lacks {len(missing):,} of the {len(needed):,} tensors of {title}, the first "
-               f"`{short(missing[0])}`."
+        first = short(missing[0])
+        return f"This file lacks {len(missing):,} of the {len(needed):,} tensors of {title}, the first `{first}`."
     if unknown:
         return f"This file holds {len(unknown):,} tensors that {title} does not have, the first `{short(unknown[0])}`."
     for key in needed:
@@ -85,8 +87,8 @@ def misfit(tensors: Mapping[str, Tensor], architecture: str) -> str | None:
 
 def _shapes(tensors: Mapping[str, Tensor], needed: Mapping[str, Tensor]) -> str:
     key = next(key for key in tensors if key in needed and tensors[key].shape != needed[key].shape)
-    return f"`{key}` is {dimensions(tuple(tensors[key].shape))} in this file, but "
-           f"{dimensions(tuple(needed[key].shape))}"
+    found, wanted = (dimensions(tuple(held[key].shape)) for held in (tensors, needed))
+    return f"`{key}` is {found} in this file, but {wanted}"
 
 
 def matching_architectures(tensors: Mapping[str, Tensor]) -> list[str]:
@@ -104,30 +106,30 @@ def shipped_architecture(tensors: Mapping[str, Tensor], architecture: str, title
     wrong = misfit(tensors, architecture)
     if wrong is not None:
         others = matching_architectures(tensors)
-        fits = f"It does fit {ZOO[others[0]].title}: pick that." if others else "Pick another architecture or see the "
-                                                                                "list."
-        raise ValueError(f"{wrong} {fits}")
+        advice = f"It does fit {ZOO[others[0]].title}: pick that." if others else ELSE
+        raise ValueError(f"{wrong} {advice}")
     entry = ZOO[architecture]
     module = entry.build()
     module.load_state_dict(dict(tensors), strict=False)
     splits = {split: entry.load(split) for split in ("train", "validation", "test")} if data is None else dict(data)
-    example = torch.zeros(1, CONTEXT, dtype=torch.long) if entry.text else next(iter(splits.values())).inputs[:1] if splits else None
+    example = torch.zeros(1, CONTEXT, dtype=torch.long) if entry.text else entry.load("test").inputs[:1]
     return own(module, title or entry.title, MappingProxyType(splits), example)
 
 
 def guessed(tensors: Mapping[str, Tensor], title: str, data: Data | None = None,
             input_shape: tuple[int, ...] | None = None) -> tuple[Network, tuple[str, ...]]:
-    """A Network around the chain that infer_chain reads off the tensors, and what it assumed. data is split in "
-      "halves."""
+    """A Network around the chain that infer_chain reads off the tensors, and what it assumed; data is split in two."""
     module, assumptions = infer_chain(tensors, input_shape, data)
     first = next(part for part in module.modules() if isinstance(part, nn.Linear | nn.Conv1d | nn.Conv2d))
     example = data.inputs[:1] if data is not None else torch.zeros(1, *(input_shape or (first.weight.shape[1],)))
     bare = own(module, title, example=example)
-    return (bare if data is None else dataclasses.replace(bare, data=MappingProxyType(own_splits(fitting(bare, data))))), assumptions
+    if data is None:
+        return bare, assumptions
+    return dataclasses.replace(bare, data=MappingProxyType(own_splits(fitting(bare, data)))), assumptions
 
 
 def open_function(spec: str) -> Any:
-    """What a function of the person's own code returns: "package.module:function", imported and called without arguments.
+    """What a function of the person's own code, "package.module:function", returns when called without arguments.
 
     For a person's own machine only: it runs their code. Raises ValueError saying which step failed and how.
     """
@@ -139,23 +141,23 @@ def open_function(spec: str) -> Any:
         module = importlib.import_module(module_name)
     except (Exception, SystemExit) as problem:
         raise ValueError(f"Importing {short(module_name)} failed: {reason(problem)}. Start in the folder that holds "
-                         "it, or put that "
-                         "folder in PYTHONPATH.") from problem
+                         "it, or put that folder in PYTHONPATH.") from problem
     function = getattr(module, name, None)
     if not callable(function):
         raise ValueError(f"{short(module_name)} has no function {short(name)!r}. Check its spelling.")
     try:
         return function()
     except (Exception, SystemExit) as problem:
-        raise ValueError(f"{short(spec)} raised {reason(problem)}. It is called without arguments and has to return.") from problem
+        raise ValueError(f"{short(spec)} raised {reason(problem)}. It is called without arguments, and has to "
+                         "return.") from problem
 
 
 def own_network(model: str, data: str | None = None) -> Network:
     """A Network from a person's own functions, "package.module:function" each.
 
-    model returns a torch.nn.Module, in any mode; it is put in eval mode, on the CPU, in 32 bits. data returns (inputs, labels),
-    tensors or arrays, labels None where unknown; or a Data; or a mapping of "train", "validation", "test" to either. Inputs obey
-    the rules of compression.own_data. The first example of each split is tried. Raises ValueError.
+    model returns a torch.nn.Module, in any mode; it is put in eval mode, on the CPU, in 32 bits. data returns (inputs,
+    labels), tensors or arrays, labels None where unknown; or a Data; or a mapping of "train", "validation", "test" to
+    either. Inputs obey the rules of compression.own_data. An example of each split is tried. Raises ValueError.
     """
     module = open_function(model)
     if not isinstance(module, nn.Module):
@@ -183,7 +185,12 @@ def _data(spec: str, found: Any, split: str, to: Network) -> Data:
     if not isinstance(found, tuple | list) or len(found) != 2:
         raise ValueError(f"{short(spec)} returned a {type(found).__name__}; it has to return (inputs, labels), labels "
                          "None where unknown.")
-    inputs, labels = (part.detach().cpu().numpy() if isinstance(part, Tensor) else part for part in found)
+    try:
+        inputs, labels = (part.detach().cpu().numpy() if isinstance(part, Tensor) else part for part in found)
+        inputs = np.asarray(inputs)
+    except Exception as problem:  # rows of unequal length, a number format numpy lacks
+        raise ValueError(f"The inputs {short(spec)} returned are no array: {reason(problem)}. Return a tensor or an "
+                         "array.") from problem
     return from_arrays(inputs, labels, short(spec.partition(":")[2]), split, network=to)
 
 
@@ -199,15 +206,13 @@ class Card:
 
 
 def check(network: Network, data: Data) -> Card:
-    """Try a network on its first two examples. Raises ValueError where it fails, or answers with anything but finite "
-      "scores."""
+    """Try a network on its first two examples. Raises ValueError where it does not answer them with finite scores."""
     fitting(network, data)
     scores, again = (answers(network, data.inputs[:2]) for _ in range(2))
     notes = []
     if not torch.equal(scores, again):
         notes.append("The same examples got different answers twice: something in the network is random even in eval "
-                     "mode, so every "
-                     "measurement will vary a little.")
+                     "mode, so every measurement will vary a little.")
     if bool((scores >= 0).all()) and torch.allclose(scores.sum(-1), torch.ones(()), atol=1e-4):
         notes.append("The answers already add up to 1, as after a softmax. Return the scores before it, or confidence "
                      "and loss are off.")

@@ -1,9 +1,9 @@
 """Open a file of weights that a stranger wrote, without running anything that is in it.
 
-safetensors is a header and numbers. A .pt file is a zip with a pickle, and a pickle is a program: its instructions are read here
-first, and only those that rebuild dense tensors from the bytes in the file are let through; then torch.load opens it with
-weights_only=True, which would refuse code as well. What that lets through (a 1.6 KB file that claims 10^10 elements, memory that
-was never written, sparse and complex tensors) is refused here.
+safetensors is a header and numbers. A .pt file is a zip with a pickle, and a pickle is a program: its instructions are
+read here first, and only those that rebuild dense tensors from the bytes in the file are let through; then torch.load
+opens it with weights_only=True, which would refuse code as well. What that lets through (a 1.6 KB file that claims
+10^10 elements, memory that was never written, sparse and complex tensors) is refused here.
 """
 
 import io
@@ -16,7 +16,7 @@ import torch
 from torch import Tensor
 
 LIMIT = 2 * 2**30  # bytes of content, unpacked
-SMALL, RATIO = 64 * 2**20, 50  # above SMALL, a zip may unpack to RATIO times its size: torch.save does not compress at all
+SMALL, RATIO = 64 * 2**20, 50  # above SMALL, a zip may unpack to RATIO times its size; torch.save does not compress
 INSTRUCTIONS = 8 * 2**20  # bytes of the pickle in a zip; one of 10,000 tensors takes under 2 MB
 WRAPPERS = ("state_dict", "model_state_dict", "model")
 PREFIXES = ("module.", "_orig_mod.", "model.")  # put before every name by DataParallel, torch.compile, Lightning
@@ -24,9 +24,9 @@ MOST, LONGEST = 10_000, 200  # tensors in a file; characters in a name
 
 _FLOATS = (torch.float32, torch.float64, torch.float16, torch.bfloat16)
 _INTS = (torch.int64, torch.int32, torch.int16, torch.int8, torch.uint8, torch.bool)
-_STORAGES = tuple(f"torch {kind}Storage" for kind in
-                  ("Float", "Double", "Half", "BFloat16", "Long", "Int", "Short", "Char", "Byte", "Bool", "ComplexFloat", "ComplexDouble"))
-_HARMLESS = {*_STORAGES, "torch._utils _rebuild_tensor_v2", "torch._utils _rebuild_parameter", "collections OrderedDict"}
+_STORED = "Float Double Half BFloat16 Long Int Short Char Byte Bool ComplexFloat ComplexDouble"
+_HARMLESS = {"collections OrderedDict", "torch._utils _rebuild_tensor_v2", "torch._utils _rebuild_parameter",
+             *(f"torch {kind}Storage" for kind in _STORED.split())}
 _AGAIN = "Save the network's state_dict() with safetensors and try again."
 
 
@@ -43,11 +43,11 @@ def read_tensors(name: str, data: bytes) -> dict[str, Tensor]:
 
 
 def open_file(name: str, data: bytes) -> Opened:
-    """The tensors of a file and notes on them. What kind of file it is, is told from its content; `name` is for the messages.
+    """The tensors of a file and notes on them. Its kind is told from its content; `name` is for the messages.
 
-    Inside a .pt, {"state_dict": {...}}, {"model_state_dict": {...}} and {"model": {...}} are unwrapped. A prefix "module.",
-    "_orig_mod." or "model." that every name has is taken off. Half and double precision become float32. Each of these is in the notes.
-    Raises ValueError in a sentence or two that say what is wrong and what to do.
+    Inside a .pt, {"state_dict": {...}}, {"model_state_dict": {...}} and {"model": {...}} are unwrapped. A prefix
+    "module.", "_orig_mod." or "model." that every name has is taken off. Half and double precision become float32. The
+    notes say so. Raises ValueError in a sentence or two that say what is wrong and what to do.
     """
     name = short(name)
     if not data:
@@ -82,18 +82,17 @@ def dimensions(shape: tuple[int, ...]) -> str:
 
 
 def unzipped(name: str, data: bytes) -> zipfile.ZipFile:
-    """A zip, its directory read and its sizes checked, nothing unpacked yet. Raises ValueError for a broken one or a "
-      "bomb."""
+    """A zip, its directory read and sizes checked, nothing unpacked. Raises ValueError for a broken one or a bomb."""
     try:
         archive = zipfile.ZipFile(io.BytesIO(data))
         entries = archive.infolist()
-    except Exception as problem:  # BadZipFile, but also struct.error, OverflowError, NotImplementedError on hostile bytes
+    except Exception as problem:  # BadZipFile, or struct.error, OverflowError… on hostile bytes
         raise ValueError(f"{name} is cut short or damaged: its table of contents cannot be read. Copy or save it "
                          "again.") from problem
     size, allowed = sum(entry.file_size for entry in entries), min(LIMIT, max(SMALL, RATIO * len(data)))
     if size > allowed:
-        raise ValueError(f"{name} would unpack from {len(data) / 2**20:,.1f} MB to {size / 2**20:,.0f} MB; "
-                         f"at most {allowed / 2**20:,.0f} MB is opened. Save it without compression, or a smaller one.")
+        raise ValueError(f"{name} would unpack from {len(data) / 2**20:,.1f} MB to {size / 2**20:,.0f} MB; at most "
+                         f"{allowed / 2**20:,.0f} MB is opened. Save it without compression, or a smaller one.")
     names = [entry.filename.lower() for entry in entries]
     if len(set(names)) < len(names):
         raise ValueError(f"{name} holds two parts of the same name, so what is in it is not clear. Save it again.")
@@ -105,10 +104,9 @@ def _safetensors(name: str, data: bytes) -> dict[str, Tensor]:
 
     try:
         held = safetensors.torch.load(data)
-    except Exception as problem:  # SafetensorError for bad headers and offsets, KeyError for a number format torch lacks
+    except Exception as problem:  # SafetensorError for a bad header, KeyError for an unknown format
         raise ValueError(f"{name} looks like a .safetensors file, but it is cut short, damaged or of an unknown number "
-                         "format. "
-                         "Copy or save it again.") from problem
+                         "format. Copy or save it again.") from problem
     return {key: held[key] for key in sorted(held)}  # the format has no order of its own
 
 
@@ -124,13 +122,15 @@ def _torch_zip(name: str, data: bytes) -> Any:
             try:
                 called = _calls(archive.read(entry))
             except Exception as problem:
-                raise ValueError(f"{name} is damaged: its table of tensors cannot be read. Copy or save it again.") from problem
+                raise ValueError(f"{name} is damaged: its table of tensors cannot be read. Copy or save it "
+                                 "again.") from problem
             if called:
                 raise ValueError(_refused(name, called))
     try:
         return torch.load(io.BytesIO(data), map_location="cpu", weights_only=True)
-    except Exception as problem:  # UnpicklingError, RuntimeError, EOFError, KeyError…: torch's text advises weights_only=False
-        raise ValueError(f"{name} was saved by torch.save, but it is damaged or holds more than tensors. {_AGAIN}") from problem
+    except Exception as problem:  # of many kinds; torch's text advises weights_only=False
+        raise ValueError(f"{name} was saved by torch.save, but it is damaged or holds more than tensors. "
+                         f"{_AGAIN}") from problem
 
 
 def _calls(program: bytes) -> list[str]:
@@ -149,11 +149,9 @@ def _refused(name: str, called: list[str]) -> str:
     """The sentence for a pickle that asks for more than dense tensors."""
     first = short(str(called[0]).replace(" ", "."))
     if any("sparse" in call for call in called):
-        return f"{name} holds sparse tensors; only dense ones are opened. Call .to_dense() on them and save the "
-               "state_dict() again."
+        return f"{name} holds sparse tensors; only dense ones are opened. Call .to_dense() on them and save again."
     if any("_rebuild_qtensor" in call for call in called):
-        return f"{name} holds torch's quantized tensors; only plain numbers are opened. Save the network from before "
-               "quantization."
+        return f"{name} holds torch's quantized tensors, which are not opened. Save the network from before quantization."
     return f"{name} needs code to run to be opened (`{first}`), so we did not open it. {_AGAIN}"
 
 
@@ -175,7 +173,8 @@ def _unwrapped(name: str, held: Any) -> tuple[dict[str, Tensor], list[str]]:
         for key in WRAPPERS:
             if isinstance(held.get(key), Mapping):
                 rest = len(held) - 1
-                notes.append(f"The weights were under \"{key}\"" + (f"; {rest} other entries were left aside." if rest else "."))
+                aside = f"; {rest} other entries were left aside" if rest else ""
+                notes.append(f'The weights were under "{key}"{aside}.')
                 held = held[key]
                 break
     if not isinstance(held, Mapping):
@@ -204,15 +203,13 @@ def _check(name: str, tensors: Mapping[str, Tensor]) -> None:
                              "again.")
         if tensor.dtype not in _FLOATS + _INTS:
             raise ValueError(f"`{key}` in {name} holds {str(tensor.dtype).removeprefix('torch.')} numbers; floating "
-                             "point (16, 32 or 64 "
-                             "bits) and integers are opened. Convert it and save again.")
+                             "point (16, 32 or 64 bits) and integers are opened. Convert it and save again.")
         if tensor.numel() == 0:
             raise ValueError(f"`{key}` in {name} is empty ({dimensions(tuple(tensor.shape))}). Save the network again.")
         claimed, there = tensor.numel() * tensor.itemsize, tensor.untyped_storage().nbytes()
         if claimed > there:
             raise ValueError(f"`{key}` in {name} claims {claimed:,} bytes, but the file has {there:,} for it. Call "
-                             ".contiguous() on it "
-                             "and save again.")
+                             ".contiguous() on it and save again.")
         total += claimed
     if total > LIMIT:
         raise ValueError(f"{name} holds {total / 2**30:.1f} GB of numbers; the limit is {LIMIT // 2**30} GB. Open a "
@@ -221,8 +218,7 @@ def _check(name: str, tensors: Mapping[str, Tensor]) -> None:
         if tensor.is_floating_point() and not bool(tensor.isfinite().all()):
             wrong = int((~tensor.isfinite()).sum())
             raise ValueError(f"`{short(key)}` in {name} has {wrong:,} values that are not finite numbers (NaN or "
-                             "infinity). "
-                             "Save the network again from before they appeared.")
+                             "infinity). Save the network again from before they appeared.")
 
 
 def _without_prefix(tensors: dict[str, Tensor]) -> tuple[dict[str, Tensor], list[str]]:
@@ -246,4 +242,5 @@ def _single(tensors: dict[str, Tensor]) -> tuple[dict[str, Tensor], list[str]]:
                 raise ValueError(f"`{short(key)}` holds numbers too large for 32 bits. Scale the network, or save it "
                                  "as float32.")
         single[key] = tensor.contiguous()
-    return single, [f"The file's {' and '.join(others)} numbers are used as float32; sizes start from 32 bits."] if others else []
+    note = f"The file's {' and '.join(others)} numbers are used as float32; sizes start from 32 bits."
+    return single, [note] if others else []
