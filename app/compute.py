@@ -3,7 +3,9 @@
 import gc
 import threading
 from collections import OrderedDict
-from collections.abc import Iterator, MutableMapping
+from collections.abc import Iterable, Iterator, MutableMapping
+from dataclasses import replace
+from types import MappingProxyType
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -11,11 +13,14 @@ import streamlit as st
 import torch
 
 from app import gallery
-from compression import measure
+from compression import measure, models
 from compression.apply import Compressed, compress, smaller, up_to
 from compression.evaluate import Answers, Progress, evaluate
 from compression.export import file_size, pack
+from compression.models import Card
 from compression.network import Network
+from compression.own_data import own_splits, read_data
+from compression.reading import open_file
 from compression.recipe import Recipe, Step
 from compression.score import changed, size_of, stages
 from compression.search import Point, study
@@ -89,9 +94,64 @@ def finished() -> Bounded:
     return Bounded(200)
 
 
-def names() -> dict[str, str]:
-    """Titles of the networks that can be opened, by name: those shipped, then those opened by hand."""
-    return {name: shipped.ZOO[name].title for name in shipped.available()} | {name: n.title for name, n in _own().items()}
+def names(own: Iterable[str]) -> dict[str, str]:
+    """Titles of the networks that can be opened, by name: those shipped, then a person's own that are still held."""
+    return {name: shipped.ZOO[name].title for name in shipped.available()} | {name: _own()[name].title for name in own if name in _own()}
+
+
+def known(name: str) -> bool:
+    """Whether a network of that name can be opened."""
+    return name in shipped.available() or name in _own()
+
+
+class Opening(NamedTuple):
+    """A person's own network with what there is to say of it."""
+
+    network: Network
+    card: Card | None  # None without data to try it on
+    notes: tuple[str, ...]
+
+
+def open_files(weights: tuple[str, bytes], architecture: str | None, examples: tuple[str, bytes] | None,
+               shape: tuple[int, ...] | None) -> Opening:
+    """A network from uploaded files: of a shipped architecture, or (None) of the one that fits, else a plain chain of layers.
+
+    Raises ValueError in a sentence or two that say what was wrong and what to do.
+    """
+    opened = open_file(*weights)
+    title = weights[0].rsplit(".", 1)[0][:40]
+    fitting = models.matching_architectures(opened.tensors) if architecture is None else [architecture]
+    notes = opened.notes
+    if fitting and fitting[0] != CHAIN:
+        net = models.shipped_architecture(opened.tensors, fitting[0], title)
+        notes = (*notes, f"Opened as {shipped.ZOO[fitting[0]].title}.")
+        if examples:
+            own = own_splits(read_data(examples[1], examples[0], net))
+            net = replace(net, data=MappingProxyType(own))
+    else:
+        data = read_data(examples[1], examples[0], shape=shape) if examples else None
+        net, assumed = models.guessed(opened.tensors, title, data, shape)
+        notes = (*notes, *assumed)
+    first = next(iter(net.data.values()), None)
+    card = models.check(net, first) if first else None
+    keep(net)
+    return Opening(net, card, (*notes, *(card.notes if card else ())))
+
+
+CHAIN = "a plain chain of layers"
+
+
+@st.cache_resource(show_spinner="Opening your network…")
+def from_command_line(model: str | None, data: str | None) -> tuple[str | None, str | None]:
+    """The name of the network that `-- --model package.module:function --data package.module:function` asks for, or a sentence why not."""
+    if model is None:
+        return None, None if data is None else "--data was given without --model; give both, or open a file from the sidebar."
+    try:
+        net = models.own_network(model, data)
+    except ValueError as error:
+        return None, str(error)
+    keep(net)
+    return net.name, None
 
 
 def keep(network: Network) -> None:
@@ -206,7 +266,7 @@ def operations(net: Network, recipe: Recipe) -> int | None:
 
 def judging(net: Network, recipe: Recipe, split: str) -> Iterator[Progress]:
     """An evaluation, from memory where it was finished before."""
-    key = (net.digest, fingerprint(net, recipe), split)
+    key = (net.digest, fingerprint(net, recipe), net.data[split].digest)
     if key in finished():
         yield from finished()[key]
         return

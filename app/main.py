@@ -3,6 +3,7 @@
 python -m streamlit run app/main.py
 """
 
+import argparse
 import sys
 from pathlib import Path
 
@@ -17,8 +18,12 @@ from app import compute, parts, state  # noqa: E402
 from app.views import explore, opening, sensitivity, tradeoff  # noqa: E402
 
 st.set_page_config("Shrinkscope", str(ROOT / "app" / "static" / "favicon.png"), layout="wide")
+ask = argparse.ArgumentParser(prog="streamlit run app/main.py --", exit_on_error=False)
+ask.add_argument("--model", help="package.module:function that returns a torch.nn.Module")
+ask.add_argument("--data", help="package.module:function that returns (inputs, labels)")
+asked, _ = ask.parse_known_args(sys.argv[1:])
 compute.warm()
-state.begin()
+state.begin(*compute.from_command_line(asked.model, asked.data))
 page = st.navigation(
     [
         st.Page(explore.show, title="Explore", url_path="explore", default=True),

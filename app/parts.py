@@ -63,7 +63,7 @@ def judgement() -> tuple[jobs.Job | None, Progress | None]:
     net, recipe, split = state.network(), state.recipe(), state.split()
     if not split:
         return None, None
-    key = (net.digest, compute.fingerprint(net, recipe), split)
+    key = (net.digest, compute.fingerprint(net, recipe), net.data[split].digest)
     job = jobs.quick.submit(state.owner("accuracy"), key, lambda: compute.judging(net, recipe, split))
     job.wait(FIRST_WAIT)
     return job, job.latest

@@ -17,10 +17,12 @@ def across(count: int) -> int:
     return 2 if count <= 4 else 3 if count <= 6 else COLUMNS
 
 
-def _figure(title: str, x: str, y: str, data: Sequence[Mapping[str, object]] = (), **layout: object) -> go.Figure:
+def _figure(title: str, x: str, y: str, data: Sequence[Mapping[str, object]] = (), subtitle: str = "", **layout: object) -> go.Figure:
     """A figure made in one piece: adding shapes and annotations one by one costs tens of milliseconds."""
-    whole = {"title": {"text": title, "font": {"size": 15}}, "xaxis_title": x, "yaxis_title": y, "uirevision": "keep", "showlegend": False,
-             "margin_l": 60, "margin_r": 16, "margin_t": 44, "margin_b": 48, "bargap": 0} | layout
+    head = {"text": title, "font": {"size": 15}, "subtitle": {"text": subtitle, "font": {"size": 12}}, "x": 0, "xref": "paper", "y": 1,
+            "yref": "container", "yanchor": "top", "pad": {"t": 10}}
+    whole = {"title": head, "xaxis_title": x, "yaxis_title": y, "uirevision": "keep", "showlegend": False, "margin_l": 60, "margin_r": 16,
+             "margin_t": 62 if subtitle else 44, "margin_b": 48, "bargap": 0} | layout
     return go.Figure(list(data), whole)
 
 
@@ -33,17 +35,16 @@ def histogram(edges: np.ndarray, before: np.ndarray, after: np.ndarray, zeros: f
         shapes = [{"type": "rect", "x0": -threshold, "x1": threshold, "y0": 0, "y1": top, "fillcolor": GONE, "opacity": 0.18, "line": {"width": 0}}]
         shapes += [{"type": "line", "x0": x, "x1": x, "y0": 0, "y1": top, "line": {"color": GONE, "width": 1.5, "dash": "dash"}}
                    for x in (-threshold, threshold)]
-    title = "What happened to the weights?<br><sup>grey outline: before · blue: after"
-    title += f" · {100 * zeros:.0f} % of {count:,} are zero</sup>" if zeros > 0 else "</sup>"
+    said = "grey outline: before · blue: after" + (f" · {100 * zeros:.0f} % of {count:,} are zero" if zeros > 0 else "")
     return _figure(
-        title, "weight", "weights per bin",
+        "What happened to the weights?", "weight", "weights per bin",
         [
             {"type": "bar", "x": middle, "y": after, "marker": {"color": NEW}, "name": "after",
              "hovertemplate": "%{y:,} weights near %{x:.4f}<extra>after</extra>"},
             {"type": "scatter", "x": middle, "y": before, "mode": "lines", "line": {"color": OLD, "width": 1.5, "shape": "hvh"}, "name": "before",
              "hovertemplate": "%{y:,} weights near %{x:.4f}<extra>before</extra>"},
         ],
-        barmode="overlay", shapes=shapes, xaxis_range=[float(edges[0]), float(edges[-1])], yaxis_range=[0, top], margin_t=58,
+        barmode="overlay", shapes=shapes, xaxis_range=[float(edges[0]), float(edges[-1])], yaxis_range=[0, top], subtitle=said,
     )
 
 
@@ -86,13 +87,13 @@ def size_bars(names: Sequence[str], before: Sequence[float], after: Sequence[flo
     ends = [{"x": largest * 1.02, "y": name, "text": f"{value:,.1f}", "showarrow": False, "xanchor": "left", "font": {"size": 12}}
             for name, value in zip(names, kb_after, strict=True)]
     return _figure(
-        "Where are the bytes?<br><sup>outline: before · blue and number: after</sup>", "size (KB)", "",
+        "Where are the bytes?", "size (KB)", "",
         [
             {**common, "x": kb_before, "marker": {"color": "rgba(118,118,118,0.18)", "line": {"color": OLD, "width": 1.5}},
              "hovertemplate": "%{y}: %{x:,.2f} KB before<extra></extra>"},
             {**common, "x": kb_after, "marker": {"color": NEW}, "width": 0.5, "hovertemplate": "%{y}: %{x:,.2f} KB after<extra></extra>"},
         ],
-        barmode="overlay", annotations=ends, bargap=0.25, margin_t=58, xaxis_range=[0, largest * 1.18],
+        barmode="overlay", annotations=ends, bargap=0.25, subtitle="outline: before · blue and number: after", xaxis_range=[0, largest * 1.18],
         yaxis={"autorange": "reversed", "automargin": True, "ticksuffix": " ", "type": "category"},
     )
 

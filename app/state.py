@@ -23,26 +23,31 @@ OPENING = "lenet-5"
 HALF = 0.5  # sparsity on a first visit, so that there is something to see
 
 
-def begin() -> None:
-    """Fill a new session from its link, or with what a first visit shows. Does nothing in a session that has begun."""
+def begin(first: str | None, trouble: str | None) -> None:
+    """Fill a new session from its link, or with what a first visit shows. Does nothing in a session that has begun.
+
+    first: the network to show without a link, given on the command line; trouble: why there is none although one was asked for.
+    """
     ss = st.session_state
     if "recipe" in ss:
         return
     words = {key: st.query_params[key] for key in st.query_params}
-    ss.owner, ss.version, ss.notes = uuid.uuid4().hex, 0, []
-    ss.net = _known(words.get("net", OPENING))
+    ss.owner, ss.version, ss.notes, ss.own = uuid.uuid4().hex, 0, [trouble] if trouble else [], [first] if first else []
+    ss.net = _known(words.get("net", first or OPENING))
     ss.split = words.get("on") if words.get("on") in compute.network(ss.net).data else _first_split()
     ss.recipe = complete(opening())
     if any(key in words for key in ("do", "pin", "only", "lock", "seed")):
-        recipe, trouble = from_link(words)
-        ss.recipe, ss.notes = complete(recipe), [*ss.notes, *trouble]
+        recipe, unread = from_link(words)
+        ss.recipe, ss.notes = complete(recipe), [*ss.notes, *unread]
     layers = [layer.name for layer in network().layers]
     ss.focus = words.get("layer") if words.get("layer") in layers else _largest()
     _mirror()
 
 
 def _known(name: str) -> str:
-    if name in compute.names():
+    if compute.known(name):
+        if name.startswith("own-") and name not in st.session_state.own:
+            st.session_state.own.append(name)
         return name
     st.session_state.notes.append(
         f"The link asks for the network “{name[:40]}”, which is not open here; LeNet-5 is shown. If it is your own, open its file again.")
@@ -225,6 +230,17 @@ def chosen_split() -> None:
 def chosen_network() -> None:
     """The network picker was used."""
     open_network(st.session_state["pick"])
+
+
+def titles() -> dict[str, str]:
+    """Titles of the networks this person can pick, by name."""
+    return compute.names(st.session_state.own)
+
+
+def add_own(name: str) -> None:
+    """Put a network that was just opened among those to pick, and show it."""
+    st.session_state.own = [*(n for n in st.session_state.own if n != name), name]
+    open_network(name)
 
 
 def open_network(name: str) -> None:

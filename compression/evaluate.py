@@ -137,7 +137,7 @@ def evaluate(network: Network, weights: Mapping[str, Tensor] | None, data: Data,
     old: tuple[Answers, ...] = ()
     new: tuple[Answers, ...] = ()
     for i, part in enumerate(parts(data)):
-        key = (network.digest, data.name, data.split, i)
+        key = (network.digest, data.digest, i)
         if key not in dense:
             dense[key] = ask(module, None, data, part)
         rows, old = (*rows, part), (*old, dense[key])

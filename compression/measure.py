@@ -1,6 +1,6 @@
-"""What a network costs: bytes by item, multiply-adds, time, and how far its weights moved."""
+"""What a network costs: bytes by item, multiply-adds, and how far its weights moved."""
 
-import time
+import copy
 from collections.abc import Mapping
 from typing import NamedTuple
 
@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
-from compression.encoded import Dense, Encoded
+from compression.encoded import Encoded
 
 
 def multiply_adds(module: nn.Module, example: Tensor) -> int:
@@ -17,8 +17,6 @@ def multiply_adds(module: nn.Module, example: Tensor) -> int:
     Counted on the meta device, where attention and recurrent layers are counted too (on a CPU tensor they are missed).
     Element-wise work is not counted.
     """
-    import copy
-
     ghost = copy.deepcopy(module).to("meta")
     with torch.inference_mode(), FlopCounterMode(display=False) as counter:
         ghost(example.to("meta"))
@@ -69,22 +67,3 @@ def itemised(form: Encoded) -> dict[str, int]:
             word = "factors"
         total[word] = total.get(word, 0) + count
     return total
-
-
-def latency(module: nn.Module, inputs: Tensor, repeats: int = 20) -> tuple[float, float]:
-    """Median and interquartile range of the seconds one forward pass takes here, on the calling thread's torch threads."""
-    seconds = []
-    with torch.inference_mode():
-        for _ in range(3):
-            module(inputs)
-        for _ in range(repeats):
-            start = time.perf_counter()
-            module(inputs)
-            seconds.append(time.perf_counter() - start)
-    q = torch.tensor(seconds, dtype=torch.float64).quantile(torch.tensor([0.25, 0.5, 0.75], dtype=torch.float64))
-    return float(q[1]), float(q[2] - q[0])
-
-
-def kept_original(form: Encoded, weight: Tensor) -> bool:
-    """Whether the form is the weight itself, untouched."""
-    return isinstance(form, Dense) and form.values is weight

@@ -151,7 +151,7 @@ def _refused(name: str, called: list[str]) -> str:
     if any("sparse" in call for call in called):
         return f"{name} holds sparse tensors; only dense ones are opened. Call .to_dense() on them and save again."
     if any("_rebuild_qtensor" in call for call in called):
-        return f"{name} holds torch's quantized tensors, which are not opened. Save the network from before quantization."
+        return f"{name} holds torch's quantized tensors, which are not opened. Save it before quantizing."
     return f"{name} needs code to run to be opened (`{first}`), so we did not open it. {_AGAIN}"
 
 

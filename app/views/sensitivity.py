@@ -40,7 +40,7 @@ def _scan(name: str, count: int, tolerance: float) -> None:
     net, split = state.network(), state.split()
     knob = next(k for k in method(name).knobs if k.name in state.DIALS)
     values = rungs(name, knob.name)
-    key, owner = (net.digest, name, values, split, count), state.owner("scan")
+    key, owner = (net.digest, name, values, net.data[split].digest, count), state.owner("scan")
     total = len(values) * len(net.layers)
     job = jobs.long.find(owner)
     mine = job is not None and job.key == key
@@ -51,7 +51,7 @@ def _scan(name: str, count: int, tolerance: float) -> None:
     left, right = st.columns([3, 1], vertical_alignment="center")
     if not mine:
         left.markdown(f"No scan yet: {len(net.layers)} layers × {len(values)} settings, {min(count, len(net.data[split])):,} {split} examples each.")
-        right.button("Start scan", on_click=start, type="primary", width="stretch")
+        right.button("Start scan", on_click=start, width="stretch")
         return
     cells: list[Cell] = job.items
     if job.running:

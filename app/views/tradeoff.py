@@ -38,12 +38,12 @@ def show() -> None:
 def _study(count: int, tolerance: float) -> None:
     net, split, owner = state.network(), state.split(), state.owner("study")
     job = jobs.long.find(owner)
-    mine = job is not None and job.key[0] == (net.digest, split, count)
+    mine = job is not None and job.key[0] == (net.digest, net.data[split].digest, count)
     total = len(SPARSITIES) * len(BITS)
 
     def start() -> None:
         recipes = grid(state.recipe(), SPARSITIES, BITS, state.dial_step("sparsity").method, "quantization.uniform")
-        key = ((net.digest, split, count), tuple(recipes))
+        key = ((net.digest, net.data[split].digest, count), tuple(recipes))
         jobs.long.submit(owner, key, lambda: compute.studying(net, recipes, split, count), again=True)
 
     left, right = st.columns([3, 1], vertical_alignment="center")
@@ -51,7 +51,7 @@ def _study(count: int, tolerance: float) -> None:
     if not mine:
         left.markdown(f"No study yet: {len(SPARSITIES)} sparsities × {len(BITS)} bit widths, {min(count, len(net.data[split])):,} "
                       f"{split} examples each.")
-        right.button("Measure the recipes", on_click=start, type="primary", width="stretch")
+        right.button("Measure the recipes", on_click=start, width="stretch")
     elif job.running:
         left.progress(len(points) / total, f"Recipe {len(points)} of {total} · {words.remaining(jobs.eta(len(points), total, job.seconds))}")
         right.button(f"Stop, keep {len(points)}", on_click=job.stop, width="stretch")
