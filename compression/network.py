@@ -1,5 +1,6 @@
 """A trained network with its layers and the data it can be judged on."""
 
+import copy
 import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -41,8 +42,12 @@ class Network:
 
 def network(name: str, title: str, module: nn.Module, data: Mapping[str, Data] = MappingProxyType({}),
             example: Tensor | None = None) -> Network:
-    """A Network around a module, which is put in eval mode. Raises ValueError where a weight is not a finite number."""
+    """A Network around a module, which is put in eval mode. Raises ValueError where a weight is not a finite number.
+
+    A module that stands in two places becomes two that share their weights.
+    """
     module.eval().requires_grad_(False)
+    _apart(module, set())
     sha = hashlib.blake2b(digest_size=16)
     for key, tensor in sorted(module.state_dict().items()):
         if tensor.is_floating_point() and not bool(torch.isfinite(tensor).all()):
@@ -54,3 +59,19 @@ def network(name: str, title: str, module: nn.Module, data: Mapping[str, Data] =
     if example is None and data:
         example = next(iter(data.values())).inputs[:1]
     return Network(name, title, module, found.layers, found.skipped, data, sha.hexdigest(), example)
+
+
+def _apart(module: nn.Module, seen: set[int]) -> None:
+    """Put a copy with the same tensors wherever a module stands a second time.
+
+    Tied weights then have a name for each place, as find expects, and torch.func.functional_call puts every one of them back:
+    on a module under two names it leaves the replaced weights in (torch 2.13).
+    """
+    seen.add(id(module))
+    for name, child in module._modules.items():
+        if child is None:
+            continue
+        if id(child) in seen:
+            tensors = [*child.parameters(), *child.buffers()]
+            child = module._modules[name] = copy.deepcopy(child, {id(tensor): tensor for tensor in tensors}) if tensors else child
+        _apart(child, seen)

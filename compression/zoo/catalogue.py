@@ -13,7 +13,7 @@ from compression.zoo.recurrent import CharLSTM, RowLSTM
 
 
 @dataclass(frozen=True)
-class Recipe:
+class Training:
     """How a shipped network was trained. The rate rises and falls once (one cycle, Smith 2018, arXiv:1803.09820)."""
 
     optimizer: str  # "sgd" (Nesterov, momentum 0.9), "adamw", or "muon" for matrices with AdamW for the rest
@@ -35,7 +35,7 @@ class Entry:
     about: str
     build: Callable[[], nn.Module]
     load: Callable[[data.Split], data.Data]
-    recipe: Recipe
+    training: Training
 
     @property
     def text(self) -> bool:
@@ -48,32 +48,32 @@ _AUGMENTED = dict(smoothing=0.05, flip=True, shift=2)
 ZOO = MappingProxyType({
     "lenet-300-100": Entry(
         "LeNet-300-100", "Three fully connected layers, the pruning papers' first subject.", lenet_300_100, data.fashion,
-        Recipe("adamw", 2e-3, 0.05, 128, 40, smoothing=0.1)),
+        Training("adamw", 2e-3, 0.05, 128, 60, smoothing=0.05, flip=True, shift=1)),
     "lenet-5": Entry(
         "LeNet-5", "Two convolutions and two fully connected layers (Caffe's 20-50-500).", lenet_5, data.fashion,
-        Recipe("adamw", 2e-3, 0.05, 128, 26, **_AUGMENTED)),
+        Training("adamw", 2e-3, 0.05, 128, 26, **_AUGMENTED)),
     "vgg-small": Entry(
         "VGG small", "Five plain convolutions with batch normalisation.", vgg_small, data.fashion,
-        Recipe("sgd", 0.2, 5e-4, 128, 22, **_AUGMENTED)),
+        Training("sgd", 0.2, 5e-4, 128, 22, **_AUGMENTED)),
     "resnet-20": Entry(
         "ResNet-20", "Nine residual blocks.", resnet_20, data.fashion,
-        Recipe("sgd", 0.2, 5e-4, 128, 24, **_AUGMENTED)),
+        Training("sgd", 0.2, 5e-4, 128, 24, **_AUGMENTED)),
     "depthwise": Entry(
         "Depthwise-separable", "A MobileNet in small: little to spare, so it breaks early.", depthwise, data.fashion,
-        Recipe("sgd", 0.2, 1e-4, 128, 22, **_AUGMENTED)),
+        Training("sgd", 0.2, 1e-4, 128, 22, **_AUGMENTED)),
     "vit": Entry(
         "ViT", "A vision transformer: four attention blocks of width 64.", ViT, data.fashion,
-        Recipe("adamw", 3e-3, 0.05, 128, 32, **_AUGMENTED)),
+        Training("adamw", 3e-3, 0.05, 128, 32, **_AUGMENTED)),
     "row-lstm": Entry(
         "Row LSTM", "Reads an image row by row.", RowLSTM, data.fashion,
-        Recipe("adamw", 4e-3, 0.01, 128, 16, smoothing=0.05, shift=2)),
+        Training("adamw", 4e-3, 0.01, 128, 16, smoothing=0.05, shift=2)),
     "char-lstm": Entry(
         "Char LSTM", "Predicts the next character of Jane Austen.", lambda: CharLSTM(len(data.alphabet())), data.austen,
-        Recipe("adamw", 4e-3, 0.01, 32, steps=5000)),
+        Training("adamw", 4e-3, 0.01, 32, steps=5000)),
     "char-gpt": Entry(
         "Char GPT", "A four-block transformer on the same text; its output layer is its embedding.",
-        lambda: CharGPT(len(data.alphabet())), data.austen, Recipe("muon", 0.02, 0.01, 32, steps=7000)),
+        lambda: CharGPT(len(data.alphabet())), data.austen, Training("muon", 0.02, 0.01, 32, steps=7000)),
     "digits-mlp": Entry(
         "Digits MLP", "Two small layers on 8 x 8 digits: trains in seconds.", digits_mlp, data.digits,
-        Recipe("adamw", 3e-3, 0.01, 64, 60)),
+        Training("adamw", 3e-3, 0.01, 64, 60)),
 })

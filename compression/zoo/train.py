@@ -20,7 +20,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from compression.zoo import data, make_data
-from compression.zoo.catalogue import ZOO, Entry, Recipe
+from compression.zoo.catalogue import ZOO, Entry, Training
 
 log = logging.getLogger("zoo")
 
@@ -40,56 +40,56 @@ def everything(entry: Entry) -> data.Data | Tensor:
     return data.fashion_from(images[rest], labels[rest], "train")
 
 
-def augment(images: Tensor, recipe: Recipe, rng: torch.Generator) -> Tensor:
-    """Flip some images and shift each by up to recipe.shift pixels, the edge repeated. (n, 1, h, w), both ways."""
+def augment(images: Tensor, how: Training, rng: torch.Generator) -> Tensor:
+    """Flip some images and shift each by up to how.shift pixels, the edge repeated. (n, 1, h, w), both ways."""
     n, _, h, w = images.shape
-    if recipe.shift:
-        padded = F.pad(images, [recipe.shift] * 4, mode="replicate")[:, 0]  # (n, h + 2s, w + 2s)
-        down, right = torch.randint(0, 2 * recipe.shift + 1, (2, n, 1), generator=rng)
+    if how.shift:
+        padded = F.pad(images, [how.shift] * 4, mode="replicate")[:, 0]  # (n, h + 2s, w + 2s)
+        down, right = torch.randint(0, 2 * how.shift + 1, (2, n, 1), generator=rng)
         rows, columns = down + torch.arange(h), right + torch.arange(w)
         images = padded[torch.arange(n)[:, None, None], rows[:, :, None], columns[:, None, :]][:, None]
-    if recipe.flip:
+    if how.flip:
         turn = torch.rand(n, 1, 1, 1, generator=rng) < 0.5
         images = torch.where(turn, images.flip(-1), images)
     return images
 
 
-def image_batches(source: data.Data, recipe: Recipe, rng: torch.Generator) -> Iterator[tuple[Tensor, Tensor]]:
-    """recipe.epochs passes in a fresh order each, the last incomplete batch of a pass left out."""
-    for _ in range(recipe.epochs):
-        for batch in torch.randperm(len(source), generator=rng).split(recipe.batch):
-            if len(batch) == recipe.batch:
-                yield augment(source.inputs[batch], recipe, rng), source.labels[batch]
+def image_batches(source: data.Data, how: Training, rng: torch.Generator) -> Iterator[tuple[Tensor, Tensor]]:
+    """how.epochs passes in a fresh order each, the last incomplete batch of a pass left out."""
+    for _ in range(how.epochs):
+        for batch in torch.randperm(len(source), generator=rng).split(how.batch):
+            if len(batch) == how.batch:
+                yield augment(source.inputs[batch], how, rng), source.labels[batch]
 
 
-def text_batches(source: Tensor, recipe: Recipe, rng: torch.Generator) -> Iterator[tuple[Tensor, Tensor]]:
-    """recipe.steps batches of windows that start anywhere."""
-    for _ in range(recipe.steps):
-        start = torch.randint(0, len(source) - data.CONTEXT - 1, (recipe.batch, 1), generator=rng)
+def text_batches(source: Tensor, how: Training, rng: torch.Generator) -> Iterator[tuple[Tensor, Tensor]]:
+    """how.steps batches of windows that start anywhere."""
+    for _ in range(how.steps):
+        start = torch.randint(0, len(source) - data.CONTEXT - 1, (how.batch, 1), generator=rng)
         windows = source[start + torch.arange(data.CONTEXT + 1)]
         yield windows[:, :-1], windows[:, 1:]
 
 
-def optimizers(model: nn.Module, recipe: Recipe) -> list[torch.optim.Optimizer]:
+def optimizers(model: nn.Module, how: Training) -> list[torch.optim.Optimizer]:
     """One optimizer, or for "muon" two: Muon for the blocks' matrices, AdamW for embeddings and vectors."""
     parameters = dict(model.named_parameters())
     matrices = [p for name, p in parameters.items() if p.ndim == 2 and "blocks" in name]
-    if recipe.optimizer == "sgd":
-        return [torch.optim.SGD(parameters.values(), recipe.rate, 0.9, weight_decay=recipe.decay, nesterov=True)]
-    if recipe.optimizer == "muon":
+    if how.optimizer == "sgd":
+        return [torch.optim.SGD(parameters.values(), how.rate, 0.9, weight_decay=how.decay, nesterov=True)]
+    if how.optimizer == "muon":
         others = [p for p in parameters.values() if not any(p is m for m in matrices)]
-        return [torch.optim.Muon(matrices, recipe.rate, weight_decay=recipe.decay), torch.optim.AdamW(others, 3e-3)]
-    return [torch.optim.AdamW(parameters.values(), recipe.rate, weight_decay=recipe.decay)]
+        return [torch.optim.Muon(matrices, how.rate, weight_decay=how.decay), torch.optim.AdamW(others, 3e-3)]
+    return [torch.optim.AdamW(parameters.values(), how.rate, weight_decay=how.decay)]
 
 
 def fit(entry: Entry, seed: int, report: Callable[[int, int, float], None]) -> nn.Module:
     """A trained network, in eval mode. report(step, steps, mean loss so far) is called about fifty times."""
     torch.manual_seed(seed)
     rng = torch.Generator().manual_seed(seed)
-    recipe, source, model = entry.recipe, everything(entry), entry.build()
-    batches = text_batches(source, recipe, rng) if entry.text else image_batches(source, recipe, rng)
-    total = recipe.steps or recipe.epochs * (len(source) // recipe.batch)
-    turned = optimizers(model, recipe)
+    how, source, model = entry.training, everything(entry), entry.build()
+    batches = text_batches(source, how, rng) if entry.text else image_batches(source, how, rng)
+    total = how.steps or how.epochs * (len(source) // how.batch)
+    turned = optimizers(model, how)
     cycles = [torch.optim.lr_scheduler.OneCycleLR(o, [g["lr"] for g in o.param_groups], total, pct_start=0.2, cycle_momentum=False)
               for o in turned]
     if not entry.text:
@@ -98,7 +98,7 @@ def fit(entry: Entry, seed: int, report: Callable[[int, int, float], None]) -> n
     running = 0.0
     for step, (inputs, labels) in enumerate(batches, start=1):
         scores = model(inputs)
-        loss = F.cross_entropy(scores.flatten(0, -2), labels.flatten(), label_smoothing=recipe.smoothing)
+        loss = F.cross_entropy(scores.flatten(0, -2), labels.flatten(), label_smoothing=how.smoothing)
         model.zero_grad(set_to_none=True)
         loss.backward()
         nn.utils.clip_grad_norm_(model.parameters(), 1.0)
@@ -108,6 +108,12 @@ def fit(entry: Entry, seed: int, report: Callable[[int, int, float], None]) -> n
         if step % max(1, total // 50) == 0:
             report(step, total, running)
     return model.eval().to(memory_format=torch.contiguous_format)
+
+
+def once(model: nn.Module) -> dict[str, Tensor]:
+    """The state of a network with tied weights under their first name only."""
+    first = {id(tensor): key for key, tensor in reversed(model.state_dict(keep_vars=True).items())}
+    return {key: tensor.detach().contiguous() for key, tensor in model.state_dict(keep_vars=True).items() if first[id(tensor)] == key}
 
 
 def main() -> None:
@@ -124,10 +130,7 @@ def main() -> None:
         start = time.process_time()
         model = fit(ZOO[name], asked.seed, lambda step, of, loss, name=name: log.info("%s %d/%d loss %.4f", name, step, of, loss))
         model.to(torch.float32)
-        tensors = {k: v.contiguous() for k, v in model.state_dict().items()}
-        if name == "char-gpt":
-            del tensors["head.weight"]  # the same tensor as embed.weight
-        save_file(tensors, asked.out / f"{name}.safetensors", {"cpu_seconds": f"{time.process_time() - start:.0f}", "seed": str(asked.seed)})
+        save_file(once(model), asked.out / f"{name}.safetensors", {"cpu_seconds": f"{time.process_time() - start:.0f}", "seed": str(asked.seed)})
         log.info("%s done in %.0f CPU seconds", name, time.process_time() - start)
 
 
