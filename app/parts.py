@@ -90,7 +90,7 @@ def results() -> None:
     claim = words.sentence(costs.zeros, costs.file_bytes, costs.original_bytes, told)
     with st.container(key="claim"):
         st.markdown(claim if told or job is None else f"{claim} {_pending(job)}")
-    size, accuracy, flips, operations, error = st.columns(5)
+    size, accuracy, flips, operations, error = st.columns([7, 9, 8, 7, 7], gap="small")
     size.metric("Size of the file", words.size(costs.file_bytes), words.smaller(costs.file_bytes, costs.original_bytes),
                 delta_color="off", delta_arrow="off", border=True)
     with accuracy:

@@ -91,7 +91,7 @@ def unzipped(name: str, data: bytes) -> zipfile.ZipFile:
                          "again.") from problem
     size, allowed = sum(entry.file_size for entry in entries), min(LIMIT, max(SMALL, RATIO * len(data)))
     if size > allowed:
-        raise ValueError(f"{name} would unpack from {len(data) / 2**20:,.1f} MB to {size / 2**20:,.0f} MB; at most "
+        raise ValueError(f"{name} would unpack from {len(data) / 1000:,.0f} KB to {size / 2**20:,.0f} MB; at most "
                          f"{allowed / 2**20:,.0f} MB is opened. Save it without compression, or a smaller one.")
     names = [entry.filename.lower() for entry in entries]
     if len(set(names)) < len(names):

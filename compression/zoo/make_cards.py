@@ -65,6 +65,19 @@ def card(name: str) -> dict[str, Any]:
     }
 
 
+def table() -> str:
+    """The cards of all networks as the README shows them."""
+    lines = ["| network | parameters | file | accuracy | on |", "| --- | ---: | ---: | --- | --- |"]
+    for name in ZOO:
+        told = shipped.card(name)
+        test, (low, high) = told["test"], told["test"]["interval"]
+        text = f", {test['bits_per_character']:.2f} bits per character" if "bits_per_character" in test else ""
+        unit = "windows of 128 characters" if text else "images"
+        lines.append(f"| {told['title']} | {told['parameters']:,} | {told['bytes'] / 1e6:.2f} MB | {100 * test['accuracy']:.1f} % ± "
+                     f"{50 * (high - low):.1f}{text} | {test['data']}, {test['n']:,} {unit} |")
+    return "\n".join(lines)
+
+
 def main() -> None:
     """Write the data's card and the networks'."""
     ask = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)

@@ -1,0 +1,37 @@
+"""The README is true: its Python runs, its table is the cards', its commands are what CI runs."""
+
+import re
+from pathlib import Path
+
+from compression.zoo import shipped
+from compression.zoo.make_cards import table
+
+ROOT = Path(__file__).parents[1]
+README = (ROOT / "README.md").read_text()
+
+
+def test_the_ten_lines_of_python_run(capsys):
+    (code,) = re.findall(r"```python\n(.*?)```", README, re.S)
+    names: dict = {}
+    before = {k: v.clone() for k, v in shipped.load("lenet-5").module.state_dict().items()}
+    try:
+        exec(code, names)  # noqa: S102  (our own README)
+        assert len(names["data"]) == names["result"].file_bytes < names["result"].original_bytes
+        assert names["result"].quality.complete and str(names["result"].file_bytes) in capsys.readouterr().out
+    finally:
+        shipped.load("lenet-5").module.load_state_dict(before)
+
+
+def test_the_table_is_the_cards():
+    assert table() in README
+
+
+def test_ci_runs_the_readme_line():
+    line = next(line.strip() for line in README.splitlines() if line.strip().endswith("pytest"))
+    for part in line.split(" && "):
+        assert part.replace("install -r", "install -q -r") in (ROOT / ".ci" / "run").read_text()
+
+
+def test_what_it_links_to_is_there():
+    for path in re.findall(r"\]\((assets/[^)]+)\)", README) + re.findall(r"`((?:compression|tests|assets)/[\w./-]+)`", README):
+        assert (ROOT / path).exists() or path == "compression/pruning/mine.py", path
