@@ -3,8 +3,10 @@
 import pytest
 import torch
 from torch import nn
+from torch.func import functional_call
 
 from compression.layers import find, owners
+from compression.network import network
 from compression.zoo.catalogue import ZOO
 
 
@@ -101,17 +103,46 @@ def test_layers_and_the_rest_make_up_the_whole(name):
     assert all(parameters[n].data_ptr() == layer.weight.data_ptr() for layer in found.layers for n in layer.names)
 
 
-def test_a_module_used_twice_is_found_once_under_both_names():
-    shared = nn.Linear(3, 3)
+@pytest.mark.parametrize("shared", [nn.Linear(3, 3), nn.Sequential(nn.Linear(3, 3), nn.BatchNorm1d(3))])
+def test_a_module_used_twice_is_one_layer_of_two_names_and_stays_as_it_is(shared):
+    torch.manual_seed(0)
     module = nn.Sequential(shared, nn.ReLU(), shared, nn.Linear(3, 2))
-    found = find(module)
-    assert [layer.name for layer in found.layers] == ["0", "3"]
-    assert sum(layer.weight.numel() for layer in found.layers) + sum(s.count for s in found.skipped) == sum(p.numel() for p in module.parameters())
+    made = network("x", "X", module)
+    first, last = made.layers
+    assert len(first.names) == 2 and first.tied and not last.tied
+    assert sum(layer.weight.numel() for layer in made.layers) + sum(s.count for s in made.skipped) == made.parameters
+    x, digest = torch.randn(5, 3), made.digest
+    before = made.module(x)
+    zeroed = functional_call(made.module, dict.fromkeys(first.names, torch.zeros(3, 3)), (x,))
+    assert torch.equal(made.module(x), before) and network("x", "X", made.module).digest == digest
+    assert torch.equal(zeroed, zeroed[:1].expand(5, 2))  # with a zero weight, no example differs from another
+
+
+def test_a_reused_lstm_keeps_its_weights_in_both_places():
+    class Twice(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.first = self.again = nn.LSTM(3, 3, batch_first=True)
+
+        def forward(self, x):
+            return self.again(self.first(x)[0])[0]
+
+    torch.manual_seed(0)
+    module, x = Twice(), torch.randn(2, 4, 3)
+    before = module(x)
+    made = network("x", "X", module)
+    assert made.module.first is not made.module.again and torch.equal(made.module(x), before)
+    zeros = [dict.fromkeys(layer.names, torch.zeros_like(layer.weight)) for layer in made.layers]
+    weights = zeros[0] | zeros[1]
+    assert len(weights) == 4
+    functional_call(made.module, weights, (x,))
+    assert torch.equal(made.module(x), before)
 
 
 def test_a_layer_at_the_root_has_a_name():
     assert [layer.names for layer in find(nn.Linear(3, 2)).layers] == [("weight",)]
-    assert list(owners(linear := nn.Linear(3, 2), find(linear).layers[0])) == [("", linear, "weight")]
+    linear = nn.Linear(3, 2)
+    assert list(owners(linear, find(linear).layers[0])) == [("", linear, "weight")]
 
 
 @pytest.mark.parametrize(("name", "count"), [("lenet-300-100", 266_610), ("lenet-5", 431_080), ("vgg-small", 70_330), ("resnet-20", 272_186),

@@ -107,7 +107,7 @@ def test_every_kind_of_wrong_file_gets_one_clear_sentence():
         "before 1.6": (legacy(weights), "1.6"),
         "another zip": (npz(x=np.ones(3)), "zip"),
         "bomb": (repacked(pt({"w": torch.zeros(20_000_000)}), zipfile.ZIP_DEFLATED), "unpack", "MB"),
-        "too little stored": (repacked(pt(weights), **{"data__0": b"1234"}), "damaged"),
+        "too little stored": (repacked(pt(weights), data__0=b"1234"), "damaged"),
         "instructions damaged": (repacked(pt(weights), **{"data.pkl": b"\x80\x02}q\x00X\xff\xff"}), "damaged"),
         "long name": (pt({"a." * 500 + "weight": torch.ones(2)}), "1,006 characters"),
         "header": (struct.pack("<Q", 60) + b'{"a":{"dtype":"F32","shape":[9999999],"data_offsets":[0,8]}}' + bytes(8), "damaged"),
@@ -241,7 +241,7 @@ def convolutional(names: bool) -> nn.Sequential:
         nn.init.uniform_(norm.weight, 0.5, 2)
     if not names:
         return nn.Sequential(*layers).eval()
-    called = "conv1 bn1 relu1 pool1 conv2 bn2 relu2 pool2 flatten classifier".split()
+    called = ["conv1", "bn1", "relu1", "pool1", "conv2", "bn2", "relu2", "pool2", "flatten", "classifier"]
     return nn.Sequential(OrderedDict(zip(called, layers))).eval()
 
 
