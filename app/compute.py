@@ -1,9 +1,7 @@
 """Everything slow, done once: the only user of st.cache_*. Keys are content hashes and frozen values, never tensors."""
 
 import gc
-import threading
-from collections import OrderedDict
-from collections.abc import Iterable, Iterator, MutableMapping
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
 from types import MappingProxyType
 from typing import Any, NamedTuple
@@ -13,6 +11,7 @@ import streamlit as st
 import torch
 
 from app import gallery
+from app.memory import Bounded
 from compression import measure, models
 from compression.apply import Compressed, compress, smaller, up_to
 from compression.evaluate import Answers, Progress, evaluate
@@ -31,37 +30,6 @@ from compression.zoo.data import Data
 BINS = 100
 
 
-class Bounded(MutableMapping[Any, Any]):
-    """A mapping that forgets what was used longest ago once it holds too much; safe in several threads."""
-
-    def __init__(self, limit: int) -> None:
-        self._limit, self._rows, self._lock = limit, OrderedDict(), threading.RLock()
-
-    def __getitem__(self, key: Any) -> Any:
-        with self._lock:
-            self._rows.move_to_end(key)
-            return self._rows[key]
-
-    def __contains__(self, key: object) -> bool:
-        return key in self._rows
-
-    def __setitem__(self, key: Any, value: Any) -> None:
-        with self._lock:
-            self._rows[key] = value
-            while len(self._rows) > self._limit:
-                self._rows.popitem(last=False)
-
-    def __delitem__(self, key: Any) -> None:
-        with self._lock:
-            del self._rows[key]
-
-    def __iter__(self) -> Iterator[Any]:
-        return iter(list(self._rows))
-
-    def __len__(self) -> int:
-        return len(self._rows)
-
-
 @st.cache_resource(show_spinner=False)
 def warm() -> None:
     """Once per process: one torch thread for each Python thread, and what is loaded by now out of the collector's way."""
@@ -72,26 +40,26 @@ def warm() -> None:
 
 @st.cache_resource(show_spinner=False)
 def _own() -> Bounded:
-    """Networks that people opened, by name. Kept for as long as the process lives, the last sixteen."""
-    return Bounded(16)
+    """Networks that people opened, by name."""
+    return Bounded(2 << 30)
 
 
 @st.cache_resource(show_spinner=False)
 def _memo() -> Bounded:
     """Prepared and answered layers."""
-    return Bounded(3_000)
+    return Bounded(1 << 30)
 
 
 @st.cache_resource(show_spinner=False)
 def dense() -> Bounded:
     """Answers of original networks, part by part."""
-    return Bounded(2_000)
+    return Bounded(1 << 28)
 
 
 @st.cache_resource(show_spinner=False)
 def finished() -> Bounded:
     """All states of finished evaluations, by network, fingerprint and split."""
-    return Bounded(200)
+    return Bounded(1 << 28)
 
 
 def names(own: Iterable[str]) -> dict[str, str]:
@@ -161,7 +129,7 @@ def keep(network: Network) -> None:
 
 def network(name: str) -> Network:
     """A network by name. Raises ValueError with the names there are."""
-    return _own()[name] if name in _own() else shipped.load(name)
+    return _own().get(name) or shipped.load(name)
 
 
 def fingerprint(net: Network, recipe: Recipe) -> tuple[tuple[Step, ...], ...]:
@@ -172,6 +140,14 @@ def fingerprint(net: Network, recipe: Recipe) -> tuple[tuple[Step, ...], ...]:
 def compressed(net: Network, recipe: Recipe) -> Compressed:
     """A recipe on a network; layers done before are not done again."""
     return compress(net, recipe, _memo())
+
+
+def _kept(key: Any, make: Callable[[], Any]) -> Any:
+    """What is held under a key, made now where it is not."""
+    found = _memo().get(key)
+    if found is None:
+        found = _memo()[key] = make()
+    return found
 
 
 class Picture(NamedTuple):
@@ -199,10 +175,7 @@ def pictures(net: Network, recipe: Recipe) -> tuple[Picture, ...]:
     rows = []
     for layer in net.layers:
         chain = recipe.chain(layer.name)
-        key = ("picture", net.digest, layer.name, chain)
-        if key not in _memo():
-            _memo()[key] = _picture(layer, chain, done)
-        rows.append(_memo()[key])
+        rows.append(_kept(("picture", net.digest, layer.name, chain), lambda layer=layer, chain=chain: _picture(layer, chain, done)))
     return tuple(rows)
 
 
@@ -236,22 +209,23 @@ class Costs(NamedTuple):
 
 def costs(net: Network, recipe: Recipe) -> Costs:
     """Everything about a recipe that needs no data."""
-    key = ("costs", net.digest, fingerprint(net, recipe))
-    if key not in _memo():
-        rows, done = pictures(net, recipe), compressed(net, recipe)
-        items: dict[str, int] = {}
-        for row in rows:
-            for word, count in row.items.items():
-                items[word] = items.get(word, 0) + count
-        rest = file_size(done)
-        items |= {"biases and norms": rest["biases and norms"], "header": rest["header"]}
-        weights = done.weights()
-        originals = {layer.names[0]: layer.weight for layer in net.layers}
-        wrong = measure.total_error(originals, {name: weights[name] for name in originals})
-        sizes = stages(net, recipe, _memo())
-        _memo()[key] = Costs(size_of(done), sizes["original"], sizes, items, operations(net, up_to(recipe, "rank")),
-                             operations(net, Recipe()), wrong.sqnr, wrong.zeros)
-    return _memo()[key]
+    return _kept(("costs", net.digest, fingerprint(net, recipe)), lambda: _costs(net, recipe))
+
+
+def _costs(net: Network, recipe: Recipe) -> Costs:
+    rows, done = pictures(net, recipe), compressed(net, recipe)
+    items: dict[str, int] = {}
+    for row in rows:
+        for word, count in row.items.items():
+            items[word] = items.get(word, 0) + count
+    rest = file_size(done)
+    items |= {"biases and norms": rest["biases and norms"], "header": rest["header"]}
+    weights = done.weights()
+    originals = {layer.names[0]: layer.weight for layer in net.layers}
+    wrong = measure.total_error(originals, {name: weights[name] for name in originals})
+    sizes = stages(net, recipe, _memo())
+    return Costs(size_of(done), sizes["original"], sizes, items, operations(net, up_to(recipe, "rank")), operations(net, Recipe()),
+                 wrong.sqnr, wrong.zeros)
 
 
 def operations(net: Network, recipe: Recipe) -> int | None:
@@ -259,16 +233,15 @@ def operations(net: Network, recipe: Recipe) -> int | None:
     if net.example is None:
         return None
     key = ("operations", net.digest, fingerprint(net, recipe))
-    if key not in _memo():
-        _memo()[key] = measure.multiply_adds(smaller(compressed(net, recipe)), net.example)
-    return _memo()[key]
+    return _kept(key, lambda: measure.multiply_adds(smaller(compressed(net, recipe)), net.example))
 
 
 def judging(net: Network, recipe: Recipe, split: str) -> Iterator[Progress]:
     """An evaluation, from memory where it was finished before."""
     key = (net.digest, fingerprint(net, recipe), net.data[split].digest)
-    if key in finished():
-        yield from finished()[key]
+    known = finished().get(key)
+    if known is not None:
+        yield from known
         return
     done, states = compressed(net, recipe), []
     for progress in evaluate(net, changed(done, done.weights()), net.data[split], dense()):

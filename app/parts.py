@@ -121,18 +121,23 @@ def _accuracy(job: jobs.Job | None, progress: Progress | None) -> None:
     title = "Next character" if net.data and net.data[state.split()].kind == "text" else "Accuracy"
     if progress is None:
         before = state.remember("told", lambda: None)
-        stale = f"was {before} for another setting" if before else "no estimate yet"
+        stale = f"was {before}" if before else "no estimate yet"
         value = "no data" if job is None else "failed" if job.error else "measuring…"
         st.metric(title, value, stale if job else "give data to measure", delta_color="off", delta_arrow="off", border=True)
         return
     q = progress.quality
     best = q.accuracy or q.agreement
-    state.recall("told", words.within(*best))
+    state.recall("told", f"{words.within(*best)} for {_dialled()}")
     moved = f"{q.bits:.3f} bits a character" if title != "Accuracy" else words.points(q.change.value) if q.change else "to the original"
     st.metric(title if q.accuracy else "Agreement", words.share(best.value), f"± {100 * words.half_width(*best[1:]):.1f}, {moved}",
               delta_color="off", delta_arrow="off", border=True,
               help=f"95 % interval, on {_where(progress)}. The original has "
                    f"{words.within(*q.original) if q.original else 'no labels to be judged by'}; the difference is paired.")
+
+
+def _dialled() -> str:
+    sparsity, bits, rank = (state.dial_step(which)[which] for which in state.DIALS)
+    return words.settings(sparsity, bits, rank)
 
 
 def _flips(progress: Progress | None) -> None:

@@ -58,9 +58,10 @@ def encode(layer: Layer, chain: tuple[Step, ...], memo: Memo | None = None, owne
         if why is not None:
             refused.append(why)
             continue
-        if key not in memo:
-            memo[key] = _carry_out(tree, step, layer, memo, (owner, layer.name, before, step.method))
-        tree = memo[key]
+        known = memo.get(key)
+        if known is None:
+            known = memo[key] = _carry_out(tree, step, layer, memo, (owner, layer.name, before, step.method))
+        tree = known
     return tree, tuple(refused)
 
 
@@ -70,9 +71,10 @@ def _carry_out(tree: Encoded, step: Step, layer: Layer, memo: Memo, key: tuple[A
 
     def store(values: Tensor) -> Encoded:
         place = (*key, next(leaf))
-        if place not in memo:
-            memo[place] = known.prepare(values, layer)
-        return known.answer(memo[place], **dict(step.knobs))
+        prepared = memo.get(place)
+        if prepared is None:
+            prepared = memo[place] = known.prepare(values, layer)
+        return known.answer(prepared, **dict(step.knobs))
 
     return replace_leaves(tree, known.consumes, store)
 

@@ -138,10 +138,11 @@ def evaluate(network: Network, weights: Mapping[str, Tensor] | None, data: Data,
     new: tuple[Answers, ...] = ()
     for i, part in enumerate(parts(data)):
         key = (network.digest, data.digest, i)
-        if key not in dense:
-            dense[key] = ask(module, None, data, part)
-        rows, old = (*rows, part), (*old, dense[key])
-        new = (*new, ask(module, weights, data, part) if weights else dense[key])
+        first = dense.get(key)
+        if first is None:
+            first = dense[key] = ask(module, None, data, part)
+        rows, old = (*rows, part), (*old, first)
+        new = (*new, ask(module, weights, data, part) if weights else first)
         yield Progress(judge(data, torch.cat(rows), join(old), join(new)), rows, old, new)
 
 

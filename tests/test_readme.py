@@ -3,7 +3,9 @@
 import re
 from pathlib import Path
 
-from compression.zoo import shipped
+import torch
+
+from compression.apply import compress
 from compression.zoo.make_cards import table
 
 ROOT = Path(__file__).parents[1]
@@ -13,13 +15,11 @@ README = (ROOT / "README.md").read_text()
 def test_the_ten_lines_of_python_run(capsys):
     (code,) = re.findall(r"```python\n(.*?)```", README, re.S)
     names: dict = {}
-    before = {k: v.clone() for k, v in shipped.load("lenet-5").module.state_dict().items()}
-    try:
-        exec(code, names)  # noqa: S102  (our own README)
-        assert len(names["data"]) == names["result"].file_bytes < names["result"].original_bytes
-        assert names["result"].quality.complete and str(names["result"].file_bytes) in capsys.readouterr().out
-    finally:
-        shipped.load("lenet-5").module.load_state_dict(before)
+    exec(code, names)
+    assert len(names["data"]) == names["result"].file_bytes < names["result"].original_bytes
+    assert names["result"].quality.complete and str(names["result"].file_bytes) in capsys.readouterr().out
+    weights = compress(names["network"], names["recipe"]).weights()
+    assert all(torch.equal(names["again"].get_parameter(name), weight) for name, weight in weights.items())
 
 
 def test_the_table_is_the_cards():
