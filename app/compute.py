@@ -10,22 +10,20 @@ import numpy as np
 import streamlit as st
 import torch
 
-from app import gallery
 from app.memory import Bounded
 from compression import measure, models
 from compression.apply import Compressed, compress, smaller, up_to
-from compression.evaluate import Answers, Progress, evaluate
+from compression.evaluate import Progress, evaluate
 from compression.export import file_size, pack
 from compression.models import Card
 from compression.network import Network
-from compression.own_data import own_splits, read_data
-from compression.reading import open_file
+from compression.own.examples import own_splits, read_data
+from compression.own.reading import open_file
 from compression.recipe import Recipe, Step
 from compression.score import changed, size_of, stages
 from compression.search import Point, study
 from compression.sensitivity import Cell, scan
 from compression.zoo import shipped
-from compression.zoo.data import Data
 
 BINS = 100
 
@@ -263,40 +261,3 @@ def studying(net: Network, recipes: list[Recipe], split: str, count: int) -> Ite
 def packed(net: Network, recipe: Recipe) -> bytes:
     """The file itself."""
     return pack(compressed(net, recipe))
-
-
-def changed_cards(data: Data, progress: Progress, most: int) -> tuple[list[tuple[Any, ...]], bool]:
-    """What the gallery needs of the first examples that changed, newly wrong before newly right; and whether they are text."""
-    old, new, places = progress.before, progress.after, progress.places
-    differ = (old.top != new.top).nonzero()  # (changed, 1) or (changed, 2)
-    if data.labels is not None:
-        truth = data.labels[places]
-        was, now = (old.top == truth), (new.top == truth)
-        rank = torch.where(was & ~now, 0, torch.where(now & ~was, 1, 2))
-        differ = differ[rank[tuple(differ.T)].argsort(stable=True)]
-    cards = []
-    for at in differ[:most]:
-        where, row = tuple(at.tolist()), int(places[at[0]])
-        label = None if data.labels is None else int(data.labels[row][where[1:]])
-        said = gallery.verdict(None if label is None else bool(old.top[where] == label), bool(new.top[where] == label))
-        name = [(_name(data, int(a.top[where])), float(a.confidence[where])) for a in (old, new)]
-        truth_name = None if label is None else _name(data, label)
-        if data.kind == "text":
-            context = "".join(data.classes[i] for i in data.inputs[row, max(0, where[1] - 47) : where[1] + 1].tolist())
-            cards.append((context, truth_name, *name, said))
-        else:
-            cards.append((_pixels(data, row), truth_name, *name, said))
-    return cards, data.kind == "text"
-
-
-def _name(data: Data, label: int) -> str:
-    return data.classes[label] if label < len(data.classes) else str(label)
-
-
-def _pixels(data: Data, row: int) -> np.ndarray | None:
-    """The image as 0..1, (h, w) or (3, h, w); None where the input is no image."""
-    image = data.inputs[row]
-    if image.ndim != 3 or len(image) not in (1, 3):
-        return None
-    pixels = (image * data.std + data.mean).numpy()
-    return pixels[0] if len(pixels) == 1 else pixels

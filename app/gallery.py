@@ -3,9 +3,14 @@
 import base64
 from html import escape
 from io import BytesIO
+from typing import Any
 
 import numpy as np
+import torch
 from PIL import Image
+
+from compression.evaluate import Progress
+from compression.zoo.data import Data
 
 CARDS = 12
 STYLE = """<style>
@@ -55,3 +60,39 @@ def _letter(c: str) -> str:
 def page(cards: list[str], wide: bool) -> str:
     """All cards in a grid."""
     return f'{STYLE}<div class="cards{" wide" if wide else ""}">{"".join(cards)}</div>'
+
+def changed_cards(data: Data, progress: Progress, most: int) -> tuple[list[tuple[Any, ...]], bool]:
+    """What the gallery needs of the first examples that changed, newly wrong before newly right; and whether they are text."""
+    old, new, places = progress.before, progress.after, progress.places
+    differ = (old.top != new.top).nonzero()  # (changed, 1) or (changed, 2)
+    if data.labels is not None:
+        truth = data.labels[places]
+        was, now = (old.top == truth), (new.top == truth)
+        rank = torch.where(was & ~now, 0, torch.where(now & ~was, 1, 2))
+        differ = differ[rank[tuple(differ.T)].argsort(stable=True)]
+    cards = []
+    for at in differ[:most]:
+        where, row = tuple(at.tolist()), int(places[at[0]])
+        label = None if data.labels is None else int(data.labels[row][where[1:]])
+        said = verdict(None if label is None else bool(old.top[where] == label), bool(new.top[where] == label))
+        name = [(_name(data, int(a.top[where])), float(a.confidence[where])) for a in (old, new)]
+        truth_name = None if label is None else _name(data, label)
+        if data.kind == "text":
+            context = "".join(data.classes[i] for i in data.inputs[row, max(0, where[1] - 47) : where[1] + 1].tolist())
+            cards.append((context, truth_name, *name, said))
+        else:
+            cards.append((_pixels(data, row), truth_name, *name, said))
+    return cards, data.kind == "text"
+
+
+def _name(data: Data, label: int) -> str:
+    return data.classes[label] if label < len(data.classes) else str(label)
+
+
+def _pixels(data: Data, row: int) -> np.ndarray | None:
+    """The image as 0..1, (h, w) or (3, h, w); None where the input is no image."""
+    image = data.inputs[row]
+    if image.ndim != 3 or len(image) not in (1, 3):
+        return None
+    pixels = (image * data.std + data.mean).numpy()
+    return pixels[0] if len(pixels) == 1 else pixels

@@ -1,5 +1,6 @@
 """Work that takes longer than a second: it runs beside the page, one item at a time, and can be stopped."""
 
+import atexit
 import logging
 import threading
 import time
@@ -127,6 +128,7 @@ class Pool:
         self._waiting: list[Job] = []  # least recently advanced first
         self._wake = threading.Condition()
         self._thread: threading.Thread | None = None
+        self._closing = False
 
     def submit(self, owner: str, key: str, make: Callable[[], Iterable[T]], again: bool = False) -> Job[T]:
         """Start `make()` for `owner`, or give the job that has this `key` already, running or ended.
@@ -162,6 +164,16 @@ class Pool:
         if job:
             job.stop()
 
+    def close(self) -> None:
+        """Stop every job and let the worker end its item: a thread that is still inside torch when Python ends aborts the process."""
+        with self._wake:
+            self._closing = True
+            for job in self._jobs.values():
+                job.stop()
+            self._wake.notify()
+        if self._thread is not None:
+            self._thread.join(10)
+
     def _forget(self) -> None:
         finished = [owner for owner, job in self._jobs.items() if job.done]
         for owner in finished[: max(0, len(self._jobs) - KEPT)]:
@@ -173,8 +185,10 @@ class Pool:
         torch.set_num_threads(1)
         while True:
             with self._wake:
-                while not self._waiting:
+                while not self._waiting and not self._closing:
                     self._wake.wait()
+                if self._closing:
+                    return
                 job = min(self._waiting, key=lambda job: (job.running, job.count))
                 self._waiting.remove(job)
             if job.running:
@@ -189,6 +203,8 @@ class Pool:
 
 quick = Pool("quick")
 long = Pool("long")
+atexit.register(quick.close)
+atexit.register(long.close)
 
 
 def eta(done: int, total: int, seconds: float) -> float | None:

@@ -14,7 +14,7 @@ sys.path.insert(0, str(ROOT))
 
 import streamlit as st  # noqa: E402
 
-from app import compute, parts, state  # noqa: E402
+from app import compute, parts, state, words  # noqa: E402
 from app.views import explore, opening, sensitivity, tradeoff  # noqa: E402
 
 st.set_page_config("Shrinkscope", str(ROOT / "app" / "static" / "favicon.png"), layout="wide")
@@ -37,6 +37,6 @@ with st.sidebar:
     parts.dials()
     parts.pins()
 for note in state.notes():
-    st.warning(note)
+    st.warning(words.plain(note))
 page.run()
 state.publish()

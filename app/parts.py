@@ -204,7 +204,7 @@ def changed_examples() -> None:
     if progress is None:
         st.markdown("Measuring…" if job else "Without data there are no answers to compare. Open a data file beside the network.")
     else:
-        cards, wide = compute.changed_cards(net.data[progress.quality.split], progress, gallery.CARDS)
+        cards, wide = gallery.changed_cards(net.data[progress.quality.split], progress, gallery.CARDS)
         if cards:
             made = [gallery.text_card(*c) if wide else gallery.image_card(*c) for c in cards]
             st.html(gallery.page(made, wide))

@@ -98,23 +98,6 @@ def size_bars(names: Sequence[str], before: Sequence[float], after: Sequence[flo
     )
 
 
-def size_bars(names: Sequence[str], before: Sequence[float], after: Sequence[float]) -> go.Figure:
-    """Bytes of each layer: outline before, fill after, network order from the top."""
-    figure = _figure("Where are the bytes?", "size (KB)", "", barmode="overlay")
-    kb_before, kb_after = np.asarray(before) / 1e3, np.asarray(after) / 1e3
-    figure.add_bar(y=list(names), x=kb_before, orientation="h", marker={"color": "rgba(118,118,118,0.18)", "line": {"color": OLD, "width": 1.5}},
-                   customdata=list(names), hovertemplate="%{y}: %{x:,.2f} KB before<extra></extra>")
-    figure.add_bar(y=list(names), x=kb_after, orientation="h", marker_color=NEW, customdata=list(names), width=0.5,
-                   hovertemplate="%{y}: %{x:,.2f} KB after<extra></extra>")
-    largest = float(max(kb_before.max(initial=0), kb_after.max(initial=0), 1e-3))
-    for name, value in zip(names, kb_after, strict=True):
-        figure.add_annotation(x=largest * 1.02, y=name, text=f"{value:,.1f}", showarrow=False, xanchor="left", font={"size": 12})
-    figure.update_xaxes(range=[0, largest * 1.18])
-    figure.update_yaxes(autorange="reversed", automargin=True, ticksuffix=" ")
-    figure.update_layout(bargap=0.25)
-    return figure
-
-
 def waterfall(stages: Mapping[str, int]) -> go.Figure:
     """File size after each stage of a recipe, the last being what is written."""
     names, sizes = [name.replace(" ", "<br>") for name in stages], np.array(list(stages.values())) / 1e3

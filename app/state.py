@@ -6,6 +6,7 @@ widgets, before anything is drawn.
 
 import uuid
 from collections.abc import Callable, Mapping
+from fnmatch import fnmatchcase
 from typing import Any
 
 import streamlit as st
@@ -20,6 +21,8 @@ from compression.registry import answering, dial, method
 DIALS = ("sparsity", "bits", "rank")
 FIRST = {"sparsity": "pruning.magnitude", "bits": "quantization.uniform", "rank": "lowrank.svd"}  # methods of a first visit
 OPENING = "lenet-5"
+JUDGES = ("validation", "test")  # the data that can be picked to judge on
+NOTES, LONGEST_NOTE = 5, 300  # how many notes on a link are told, and the characters of each
 HALF = 0.5  # sparsity on a first visit, so that there is something to see
 
 
@@ -34,14 +37,34 @@ def begin(first: str | None, trouble: str | None) -> None:
     words = {key: st.query_params[key] for key in st.query_params}
     ss.owner, ss.version, ss.notes, ss.own = uuid.uuid4().hex, 0, [trouble] if trouble else [], [first] if first else []
     ss.net = _known(words.get("net", first or OPENING))
-    ss.split = words.get("on") if words.get("on") in compute.network(ss.net).data else _first_split()
     ss.recipe = complete(opening())
-    if any(key in words for key in ("do", "pin", "only", "lock", "seed")):
+    if any(key in words for key in ("do", "pin", "only", "lock", "seed", "v")):  # "v" alone: a link in which every dial is off
         recipe, unread = from_link(words)
-        ss.recipe, ss.notes = complete(recipe), [*ss.notes, *unread]
-    layers = [layer.name for layer in network().layers]
-    ss.focus = words.get("layer") if words.get("layer") in layers else _largest()
+        ss.notes += unread
+        ss.recipe = complete(_that_fits(recipe))
+    ss.split = _asked(words.get("on", ""), [s for s in JUDGES if s in network().data], _first_split(), "data")
+    ss.focus = _asked(words.get("layer", ""), [layer.name for layer in network().layers], _largest(), "layer")
     _mirror()
+
+
+def _asked(wanted: str, there: list[str], otherwise: str, what: str) -> str:
+    """What a link asks for where it is there; else something else, with a note."""
+    if wanted in (*there, otherwise, ""):
+        return wanted or otherwise
+    st.session_state.notes.append(f"The link asks for the {what} “{wanted[:40]}”, which {network().title} does not have"
+                                  f"{f'; {otherwise} is shown' if otherwise else ''}.")
+    return otherwise
+
+
+def _that_fits(some: Recipe) -> Recipe:
+    """A link's recipe without what it sets for layers that this network does not have, each with a note."""
+    def fits(pattern: str) -> bool:
+        known = any(fnmatchcase(layer.name, pattern) for layer in network().layers)
+        if not known:
+            st.session_state.notes.append(f"{network().title} has no layer “{pattern[:40]}”, so what the link sets for it was left out.")
+        return known
+
+    return Recipe(some.default, tuple(o for o in some.overrides if fits(o.pattern)), tuple(p for p in some.locked if fits(p)), some.seed)
 
 
 def _known(name: str) -> str:
@@ -91,7 +114,8 @@ def owner(job: str) -> str:
 def notes() -> list[str]:
     """What could not be read from the link, told once."""
     told, st.session_state.notes = st.session_state.notes, []
-    return told
+    told = [note if len(note) <= LONGEST_NOTE else f"{note[:LONGEST_NOTE]} …." for note in told]
+    return told if len(told) <= NOTES else [*told[:NOTES], f"The link has {len(told) - NOTES} more parts that could not be read."]
 
 
 def version() -> int:

@@ -1,9 +1,15 @@
 """Numbers with their units, and the sentences on screen. Pure: plain values in, text out."""
 
+import re
 from collections.abc import Mapping, Sequence
 
 FOOTNOTE = ("Zeros scattered over a layer, and fewer bits, do not save multiply-adds on ordinary hardware; "
             "a lower rank does where the layer becomes a chain of smaller ones.")
+
+
+def plain(text: str) -> str:
+    """Text that came from outside, so that none of it is read as markdown: no picture is fetched from it, nothing is styled."""
+    return re.sub(r"([!-/:-@\[-`{-~])", r"\\\1", text)
 
 
 def size(count: float) -> str:

@@ -1,6 +1,6 @@
 """Make a Network of a person's own weights or own code, and say at the door what does not fit.
 
-Weights come from compression.reading; for an architecture that does not ship, compression.chain guesses a plain one.
+Weights come from compression.own.reading; for an architecture that does not ship, compression.own.chain guesses a plain one.
 """
 
 import dataclasses
@@ -15,11 +15,11 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from compression.chain import infer_chain
 from compression.layers import Skipped
 from compression.network import Network, network
-from compression.own_data import answers, fitting, from_arrays, own_splits, reason
-from compression.reading import dimensions, short
+from compression.own.chain import infer_chain
+from compression.own.examples import answers, fitting, from_arrays, own_splits, reason
+from compression.own.reading import dimensions, short
 from compression.zoo.catalogue import ZOO
 from compression.zoo.data import CONTEXT, Data
 
@@ -157,7 +157,7 @@ def own_network(model: str, data: str | None = None) -> Network:
 
     model returns a torch.nn.Module, in any mode; it is put in eval mode, on the CPU, in 32 bits. data returns (inputs,
     labels), tensors or arrays, labels None where unknown; or a Data; or a mapping of "train", "validation", "test" to
-    either. Inputs obey the rules of compression.own_data. An example of each split is tried. Raises ValueError.
+    either. Inputs obey the rules of compression.own.examples. An example of each split is tried. Raises ValueError.
     """
     module = open_function(model)
     if not isinstance(module, nn.Module):

@@ -317,7 +317,6 @@ def test_edits_in_the_layer_table_are_pins_and_locks():
     press(at, "Release pins")
     assert recipe_of(at) == expected.without_pin("fc1")
     agrees(at, "lenet-5", recipe_of(at))
-    assert after(0, "bits", "1") == recipe_of(at) if "1" in at.data_editor[0].proto.columns else True
 
 
 def test_a_width_only_another_method_has_is_pinned_with_that_method():
@@ -344,6 +343,13 @@ def test_a_link_brings_the_same_recipe():
         k: control(at, k).value for k in ("pick", "judge", "layer", "dial.bits", "huffman")}
     assert dict(again.query_params) == link
     assert from_link(link)[1] == []
+
+
+def test_a_link_with_every_dial_off_stays_off():
+    at = put(opened(), "dial.sparsity", 0.0)
+    again = opened(**at.query_params)
+    assert control(again, "dial.sparsity").value == 0.0
+    assert figures(again) == figures(at)
 
 
 HOSTILE = {
@@ -379,6 +385,10 @@ HOSTILE = {
     "HTML for a layer": dict(layer="<b>fc1</b>"),
     "a wrong split": dict(on="holdout"),
     "an old split": dict(on="train "),
+    "data that may not judge": dict(on="train"),
+    "an endless word": dict(do="magnitude-" + "k" * 1_900 + "-1"),
+    "nine hundred strange words": dict(do="~".join(["x"] * 900)),
+    "stars for a layer": dict(pin="*" * 60 + "q-magnitude-sparsity-0.9"),
     "a seed in words": dict(seed="seven"),
     "an endless seed": dict(seed="9" * 5_000),
     "everything at once": dict(net="?", do="~~~--~~", pin="----~~--", only="~-~", lock="%00", seed="-1", layer="", on="\n"),
@@ -388,10 +398,10 @@ HOSTILE = {
 @pytest.mark.parametrize("link", HOSTILE.values(), ids=HOSTILE)
 def test_a_hostile_link_gets_a_sentence_and_a_working_page(link):
     at = healthy(opened(**link))
-    assert at.warning, "no sentence says what was left out"
+    assert 1 <= len(at.warning) <= 6, "one sentence for each thing that was left out, and no flood"
     for warning in at.warning:
         assert warning.value.endswith(".")
-        assert len(warning.value) < 700, warning.value
+        assert len(warning.value) < 500, warning.value
         assert not re.search(r"(?<!\\)(!?\[|<|\*|`|\$)", warning.value), f"unescaped markdown in {warning.value}"
     assert control(at, "pick").value == "lenet-5"
     put(at, "dial.sparsity", 0.9)
@@ -401,7 +411,7 @@ def test_a_hostile_link_gets_a_sentence_and_a_working_page(link):
     assert {"net": "lenet-5", "v": "1"}.items() <= dict(at.query_params).items()
 
 
-@pytest.mark.parametrize("link", [dict(unknown="x"), dict(v="99"), dict(net="lenet-5", do=""), dict(utm_source="mail")])
+@pytest.mark.parametrize("link", [dict(unknown="x"), dict(net="lenet-5", do=""), dict(utm_source="mail")])
 def test_parameters_that_are_not_ours_do_no_harm(link):
     agrees(opened(**link), "lenet-5", Recipe(OPENING))
 

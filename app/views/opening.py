@@ -19,7 +19,7 @@ def header() -> None:
     if st.button("Open your own…", width="stretch"):
         _dialog()
     if len(net.data) > 1:
-        st.segmented_control("Judge on", [s for s in ("validation", "test") if s in net.data], key="judge", on_change=state.chosen_split,
+        st.segmented_control("Judge on", [s for s in state.JUDGES if s in net.data], key="judge", on_change=state.chosen_split,
                              help="Choose by validation data; test data only reports.", width="stretch")
 
 

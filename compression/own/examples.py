@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from compression.network import Network
-from compression.reading import LIMIT, dimensions, short, unzipped
+from compression.own.reading import LIMIT, dimensions, short, unzipped
 from compression.zoo.data import Data
 
 INPUTS, LABELS = ("inputs", "images", "x", "X"), ("labels", "y", "targets")

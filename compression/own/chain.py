@@ -14,8 +14,8 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
-from compression.chain_parts import INSTEAD, Part, orders, parts_of
-from compression.reading import dimensions, short
+from compression.own.parts import INSTEAD, Part, orders, parts_of
+from compression.own.reading import dimensions, short
 from compression.zoo.data import Data
 
 JUDGED = 256  # labelled examples at most by which readings are compared

@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 from torch import Tensor
 
-from compression.reading import dimensions, short
+from compression.own.reading import dimensions, short
 
 INSTEAD = "Pick a shipped architecture, or start with --model to use your own code."
 MOST = 200  # layers
