@@ -51,6 +51,8 @@ def from_link(words: Mapping[str, str]) -> tuple[Recipe, list[str]]:
         for s in read(tokens, "do"):
             recipe = recipe.with_default(s)
     for name, *tokens in each("pin"):
+        if not tokens:
+            trouble.append(f"“{name[:80]}” in the link's “pin” was left out: it does not say what to do there.")
         for s in read(tokens, "pin"):
             recipe = recipe.with_pin(unquote(name), s)
     whole = tuple(Override(unquote(name), read(tokens, "only"), whole=True) for name, *tokens in each("only"))
