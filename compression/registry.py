@@ -36,5 +36,6 @@ def dial(name: str) -> str:
 
 
 def answering(which: str) -> list[str]:
-    """Ids of the methods that answer one dial."""
-    return [name for name in methods() if dial(name) == which]
+    """Ids of the methods that answer one dial: those with a knob of its name, or for "coding", which has none, all coders."""
+    return [name for name, known in methods().items()
+            if dial(name) == which and (which == "coding" or any(k.name == which for k in known.knobs))]

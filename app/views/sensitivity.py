@@ -83,7 +83,7 @@ def _pictures(cells: list[Cell], knob: Knob, values: tuple[Value, ...], toleranc
         row, column = at["point"]
         state.pin(layers[row], step(name, **{knob.name: values[column]}))
 
-    height = max(260, 24 * len(layers) + 110)
+    height = max(300, 26 * len(layers) + 110)
     left, right = st.columns([1, 1], gap="medium")
     with left:
         chart.show(plots.heat(layers, labels, points, notes, {layer: values.index(v) for layer, v in safe.items()}), key="scan.heat",
@@ -97,5 +97,5 @@ def _pictures(cells: list[Cell], knob: Knob, values: tuple[Value, ...], toleranc
         classes = len(net.data[state.split()].classes)
         measure = "accuracy" if judged and judged.accuracy else "agreement"
         chart.show(plots.curves(layers, labels, value, low, high, baseline, 100 / max(classes, 1), tolerance, measure), key="scan.curves",
-                   alt="Curves: accuracy along the settings, one chart for each layer", height=max(260, 150 * -(-len(layers) // plots.COLUMNS) + 60))
+                   alt="Curves: accuracy along the settings, one chart for each layer", height=max(300, 140 * -(-len(layers) // plots.across(len(layers))) + 60))
         st.markdown(":small[Bars: 95 % intervals. Dashed: the original. Dotted: the allowed drop.]")
