@@ -129,7 +129,7 @@ def visit(chromium):
         context = chromium.new_context(
             viewport={"width": width, "height": height}, color_scheme=scheme, reduced_motion="reduce"
         )
-        context.set_default_timeout(30_000)
+        context.set_default_timeout(60_000)
         page = context.new_page()
         page.errors, page.outside = [], []
         visits.append((page, context, server))
