@@ -49,13 +49,18 @@ def shown(knob: Knob, value: Value) -> str:
 
 def pins() -> None:
     """How many layers follow the dials, with the gestures that change it."""
-    net, recipe = state.network(), state.recipe()
-    locked = sum(recipe.is_locked(layer.name) for layer in net.layers)
-    pinned = sum(recipe.override(layer.name) is not None and not recipe.is_locked(layer.name) for layer in net.layers)
-    st.markdown(f":small[{len(net.layers) - pinned - locked} layers follow the dials, {pinned} pinned, {locked} locked]")
+    pinned, locked = _apart()
+    st.markdown(f":small[{len(state.network().layers) - pinned - locked} layers follow the dials, {pinned} pinned, {locked} locked]")
     left, right = st.columns(2)
     left.button("Release pins", on_click=state.release_pins, disabled=not pinned, width="stretch", help="Let all layers follow the dials again.")
     right.button("Reset", on_click=state.reset, width="stretch", help="Back to what this network opened with.")
+
+
+def _apart() -> tuple[int, int]:
+    """How many layers are pinned, and how many locked."""
+    net, recipe = state.network(), state.recipe()
+    locked = sum(recipe.is_locked(layer.name) for layer in net.layers)
+    return sum(recipe.override(layer.name) is not None and not recipe.is_locked(layer.name) for layer in net.layers), locked
 
 
 def judgement() -> tuple[jobs.Job | None, Progress | None]:
@@ -87,7 +92,7 @@ def results() -> None:
     if progress is not None:
         q = progress.quality
         told = words.told(q.accuracy, q.change, q.agreement, q.changed, q.predictions, _where(progress), net.data[q.split].kind == "text")
-    claim = words.sentence(costs.zeros, costs.file_bytes, costs.original_bytes, told)
+    claim = words.sentence(_dialled(), words.layers(*_apart()), costs.file_bytes, costs.original_bytes, told)
     with st.container(key="claim"):
         st.markdown(claim if told or job is None else f"{claim} {_pending(job)}")
     size, accuracy, flips, operations, error = st.columns([7, 9, 8, 7, 7], gap="small")
@@ -101,7 +106,7 @@ def results() -> None:
         saved = costs.multiply_adds / costs.original_multiply_adds - 1
         operations.metric("Multiply-adds", words.many(costs.multiply_adds), f"{100 * saved:+.0f} %" if saved else "as before",
                           delta_color="off", delta_arrow="off", border=True, help=words.FOOTNOTE)
-    error.metric("Weight SQNR", "exact" if costs.sqnr == float("inf") else f"{costs.sqnr:.1f} dB",
+    error.metric("Weight SQNR", "exact" if costs.sqnr == float("inf") else f"{_decibels(costs.sqnr)} dB",
                  f"{words.share(costs.zeros)} zeros", delta_color="off", delta_arrow="off", border=True,
                  help="Signal to noise of all weights together: 6 dB is about one bit. Higher is closer to the original.")
     tick(job is not None and job.running, time.monotonic_ns() % 10**9, 100, key="results.tick")
@@ -145,9 +150,9 @@ def _flips(progress: Progress | None) -> None:
         st.metric("Answers changed", "…", "measuring", delta_color="off", delta_arrow="off", border=True)
         return
     q = progress.quality
-    split = f"{q.newly_wrong:,} worse, {q.newly_right:,} better" if q.accuracy else f"of {q.predictions:,}"
+    split = f"✗ {q.newly_wrong:,} · ✓ {q.newly_right:,}" if q.accuracy else f"of {q.predictions:,}"
     st.metric("Answers changed", f"{q.changed:,}", split, delta_color="off", delta_arrow="off", border=True,
-              help=words.chance(q.chance, q.newly_wrong, q.newly_right) or "Compared with the original, answer by answer.")
+              help=f"✗ newly wrong, ✓ newly right. {words.chance(q.chance, q.newly_wrong, q.newly_right)}")
 
 
 def layer_table(pictures: tuple[compute.Picture, ...]) -> None:
@@ -164,7 +169,7 @@ def layer_table(pictures: tuple[compute.Picture, ...]) -> None:
         rows.append({
             "layer": p.name, "kind": p.kind, "weights": p.count, "sparsity": round(100 * (now["sparsity"] or 0)), "bits": str(now["bits"] or 32),
             "rank": f"{100 * (now['rank'] or 1):.0f}", "locked": recipe.is_locked(p.name), "before": p.bytes_before / 1e3,
-            "after": p.bytes_after / 1e3, "sqnr": None if p.sqnr == float("inf") else p.sqnr, "note": "; ".join([note, *p.refused]),
+            "after": p.bytes_after / 1e3, "sqnr": _decibels(p.sqnr), "note": "; ".join([note, *p.refused]),
         })
     key = f"layers.{state.network().name}.{state.version()}"
     columns = {
@@ -190,10 +195,14 @@ def layer_table(pictures: tuple[compute.Picture, ...]) -> None:
                 "locked": st.column_config.CheckboxColumn("Lock", help="A locked layer stays as it was trained."),
                 "before": st.column_config.NumberColumn("Before KB", format="%.2f"),
                 "after": st.column_config.NumberColumn("After KB", format="%.2f"),
-                "sqnr": st.column_config.NumberColumn("SQNR dB", format="%.1f", help="Empty: exact."),
+                "sqnr": st.column_config.TextColumn("SQNR dB", alignment="right"),
                 "note": "Note",
             },
         )
+
+
+def _decibels(sqnr: float) -> str:
+    return "exact" if sqnr == float("inf") else f"{sqnr:.1f}"
 
 
 @st.fragment

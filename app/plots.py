@@ -101,7 +101,7 @@ def size_bars(names: Sequence[str], before: Sequence[float], after: Sequence[flo
 def waterfall(stages: Mapping[str, int]) -> go.Figure:
     """File size after each stage of a recipe, the last being what is written."""
     names, sizes = [name.replace(" ", "<br>") for name in stages], np.array(list(stages.values())) / 1e3
-    steps = np.diff(sizes)
+    steps, top = np.diff(sizes), float(max(sizes.max(), 1e-3))
     falls = {
         "type": "waterfall", "x": [*names, "file"], "y": [sizes[0], *steps, sizes[-1]], "measure": ["absolute", *["relative"] * len(steps), "total"],
         "text": [f"{sizes[0]:,.0f}", *(f"{s:+,.1f}" if abs(s) > 1e-9 else "0" for s in steps), f"{sizes[-1]:,.1f}"], "textposition": "outside",
@@ -109,7 +109,7 @@ def waterfall(stages: Mapping[str, int]) -> go.Figure:
         "connector": {"line": {"color": OLD, "width": 1, "dash": "dot"}}, "hovertemplate": "%{x}: %{text} KB<extra></extra>", "cliponaxis": False,
     }
     return _figure("How did the file shrink?", "", "file (KB)", [falls], bargap=0.35, xaxis_tickangle=0,
-                   yaxis_range=[0, 1.16 * float(max(sizes.max(), 1e-3))])
+                   yaxis_range=[-0.1 * top, 1.16 * top])
 
 
 def heat(layers: Sequence[str], rungs: Sequence[str], lost: np.ndarray, notes: Sequence[Sequence[str]], safe: Mapping[str, int]) -> go.Figure:

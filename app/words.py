@@ -87,9 +87,15 @@ def settings(sparsity: float, bits: object, rank: float) -> str:
     return ", ".join(parts) or "original"
 
 
-def sentence(zeros: float, new: int, old: int, quality: Mapping[str, object] | None) -> str:
+def layers(pinned: int, locked: int) -> str:
+    """How many layers do not follow the dials: with 1 layer pinned and 2 locked."""
+    parts = [f"{n} layer{'s' if n > 1 else ''} {word}" for n, word in ((pinned, "pinned"), (locked, "locked")) if n]
+    return f" (with {' and '.join(parts)})" if parts else ""
+
+
+def sentence(dialled: str, others: str, new: int, old: int, quality: Mapping[str, str] | None) -> str:
     """The claim of the screen in one or two sentences; quality as `told` gives it, or None while nothing is measured."""
-    start = f"{share(zeros, 0)} of the weights are zero" if round(100 * zeros) else "All weights are kept"
+    start = "The original network" if dialled == "original" and not others else f"{dialled[0].upper()}{dialled[1:]}{others}"
     text = f"{start}: **{size(new)}** (was {size(old)}, {smaller(new, old)})."
     return f"{text} {quality['claim']}" if quality else text
 
