@@ -9,8 +9,8 @@ import numpy as np
 import torch
 from PIL import Image
 
+from compression.data import Data
 from compression.evaluate import Progress
-from compression.zoo.data import Data
 
 CARDS = 12
 STYLE = """<style>

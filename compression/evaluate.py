@@ -16,8 +16,8 @@ from torch import Tensor, nn
 from torch.func import functional_call
 from torch.nn import functional as F
 
+from compression.data import Data
 from compression.network import Network
-from compression.zoo.data import Data
 
 Z = 1.959964  # two-sided 95 %
 FIRST, REST = 256, 1024  # images in the first part, for a quick estimate, and in each later one

@@ -15,13 +15,14 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from compression.data import Data
 from compression.layers import Skipped
 from compression.network import Network, network
 from compression.own.chain import infer_chain
 from compression.own.examples import answers, fitting, from_arrays, own_splits, reason
 from compression.own.reading import dimensions, short
 from compression.zoo.catalogue import ZOO
-from compression.zoo.data import CONTEXT, Data
+from compression.zoo.data import CONTEXT
 
 ELSE = "Pick another architecture or see the list."
 NOTHING: Mapping[str, Data] = MappingProxyType({})

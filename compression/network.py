@@ -9,9 +9,9 @@ from types import MappingProxyType
 import torch
 from torch import Tensor, nn
 
+from compression.data import Data
 from compression.layers import Skipped, find
 from compression.method import Layer
-from compression.zoo.data import Data
 
 
 @dataclass(frozen=True, eq=False)

@@ -6,12 +6,12 @@ from itertools import product
 from typing import Any
 
 from compression.apply import Memo, compress
+from compression.data import Data
 from compression.evaluate import Answers, Quality
 from compression.network import Network
 from compression.recipe import Recipe, step
 from compression.score import size_of
 from compression.sensitivity import judged
-from compression.zoo.data import Data
 
 
 @dataclass(frozen=True)

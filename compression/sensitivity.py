@@ -5,13 +5,13 @@ from dataclasses import dataclass
 from typing import Any
 
 from compression.apply import Memo, compress
+from compression.data import Data
 from compression.evaluate import Answers, Quality, evaluate
 from compression.method import Value
 from compression.network import Network
 from compression.recipe import Override, Recipe, Step, step
 from compression.registry import method
 from compression.score import changed, size_of
-from compression.zoo.data import Data
 
 
 @dataclass(frozen=True)

@@ -7,12 +7,12 @@ import torch
 from torch import nn
 
 from compression.apply import compress
+from compression.data import Data
 from compression.evaluate import evaluate, order, parts, sign_test, skeleton
 from compression.network import network
 from compression.recipe import Recipe, step
 from compression.score import changed, score
 from compression.zoo import shipped
-from compression.zoo.data import Data
 
 HALF = Recipe((step("pruning.magnitude", sparsity=0.6),))
 

@@ -14,13 +14,14 @@ import torch
 from safetensors.torch import save as to_safetensors
 from torch import nn
 
+from compression.data import Data
 from compression.models import check, guessed, matching_architectures, open_function, own, own_network, shipped_architecture
 from compression.own.chain import infer_chain
 from compression.own.examples import fitting, own_splits, read_data
 from compression.own.reading import open_file, read_tensors
 from compression.zoo import shipped
 from compression.zoo.catalogue import ZOO
-from compression.zoo.data import Data, fashion
+from compression.zoo.data import fashion
 
 IMAGES = fashion("test").inputs[:64]
 SMALL = {"fc.weight": torch.arange(6.0).reshape(2, 3), "fc.bias": torch.zeros(2)}

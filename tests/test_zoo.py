@@ -5,10 +5,11 @@ import hashlib
 import pytest
 import torch
 
+from compression.data import Data
 from compression.evaluate import evaluate
 from compression.zoo import shipped
 from compression.zoo.catalogue import ZOO
-from compression.zoo.data import ASSETS, DATA, Data, alphabet, austen, digits, encode, fashion
+from compression.zoo.data import ASSETS, DATA, alphabet, austen, digits, encode, fashion
 
 PARAMETERS = {"lenet-300-100": 266_610, "lenet-5": 431_080, "vgg-small": 70_330, "resnet-20": 272_186, "row-lstm": 82_186}
 FLOORS = {"lenet-300-100": 0.90, "lenet-5": 0.92, "vgg-small": 0.92, "resnet-20": 0.92, "depthwise": 0.915, "vit": 0.90, "row-lstm": 0.89}

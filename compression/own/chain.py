@@ -14,9 +14,9 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
+from compression.data import Data
 from compression.own.parts import INSTEAD, Part, orders, parts_of
 from compression.own.reading import dimensions, short
-from compression.zoo.data import Data
 
 JUDGED = 256  # labelled examples at most by which readings are compared
 NUMBERS = 4_000_000  # fewer where examples are large: input values in all

@@ -13,9 +13,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from compression.data import Data
 from compression.network import Network
 from compression.own.reading import LIMIT, dimensions, short, unzipped
-from compression.zoo.data import Data
 
 INPUTS, LABELS = ("inputs", "images", "x", "X"), ("labels", "y", "targets")
 FEWEST = 40  # examples that are split in two

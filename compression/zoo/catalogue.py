@@ -6,6 +6,7 @@ from types import MappingProxyType
 
 from torch import nn
 
+from compression.data import Data, Split
 from compression.zoo import data
 from compression.zoo.attention import CharGPT, ViT
 from compression.zoo.convolutional import depthwise, digits_mlp, lenet_5, lenet_300_100, resnet_20, vgg_small
@@ -34,7 +35,7 @@ class Entry:
     title: str
     about: str
     build: Callable[[], nn.Module]
-    load: Callable[[data.Split], data.Data]
+    load: Callable[[Split], Data]
     training: Training
 
     @property

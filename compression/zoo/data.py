@@ -1,18 +1,14 @@
-"""The data that ships: images as NPZ without pickle, novels as gzipped text, scikit-learn's digits.
-
-A split says what the data may be used for: "train" may teach and calibrate, "validation" may choose, "test" only reports.
-"""
+"""The data that ships: images as NPZ without pickle, novels as gzipped text, scikit-learn's digits."""
 
 import gzip
-import hashlib
-from dataclasses import dataclass
-from functools import cache, cached_property
+from functools import cache
 from pathlib import Path
-from typing import Literal
 
 import numpy as np
 import torch
 from torch import Tensor
+
+from compression.data import Data, Split
 
 ASSETS = Path(__file__).parents[2] / "assets"
 DATA = ASSETS / "data"
@@ -20,35 +16,7 @@ FASHION = Path("/usr/share/datasets/fashion-mnist")  # where Debian's dataset-fa
 NOVELS = {"calibration": "northangerabbey", "heldout": "persuasion"}
 CONTEXT = 128  # characters in one window of text
 
-Split = Literal["train", "validation", "test"]
 CLASSES = ("T-shirt", "Trouser", "Pullover", "Dress", "Coat", "Sandal", "Shirt", "Sneaker", "Bag", "Ankle boot")
-
-
-@dataclass(frozen=True, eq=False)
-class Data:
-    """Examples a network can be judged on. A prediction is a class for an image, a next character for each place in a text."""
-
-    name: str  # "Fashion-MNIST"
-    split: str
-    inputs: Tensor  # images (n, 1, h, w) float32, normalised; or text (n, 128) int64
-    labels: Tensor | None  # (n,) int64, or (n, 128) int64 for text; None when unknown
-    classes: tuple[str, ...]  # what the labels mean: names, or the alphabet
-    kind: Literal["images", "text", "vectors"] = "images"
-    mean: float = 0.0
-    std: float = 1.0
-
-    def __len__(self) -> int:
-        return len(self.inputs)
-
-    @cached_property
-    def digest(self) -> str:
-        """Of the examples and their labels, so that answers to one set are never taken for answers to another."""
-        sha = hashlib.blake2b(digest_size=16)
-        for tensor in (self.inputs, self.labels):
-            if tensor is not None:
-                sha.update(f"{tuple(tensor.shape)} {tensor.dtype}".encode())
-                sha.update(tensor.contiguous().numpy().tobytes())
-        return sha.hexdigest()
 
 
 @cache

@@ -14,6 +14,7 @@ from typing import Any
 import torch
 from safetensors import safe_open
 
+from compression.data import Split
 from compression.evaluate import Quality, evaluate
 from compression.network import Network
 from compression.zoo import data, shipped
@@ -44,7 +45,7 @@ def figures(q: Quality) -> dict[str, Any]:
     return told if q.predictions == q.n else told | {"bits_per_character": round(q.bits, 4)}
 
 
-def judged(net: Network, split: data.Split) -> dict[str, Any]:
+def judged(net: Network, split: Split) -> dict[str, Any]:
     """All examples of a split."""
     *_, last = evaluate(net, None, net.data[split])
     return figures(last.quality)

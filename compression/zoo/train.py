@@ -19,13 +19,14 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from compression.data import Data
 from compression.zoo import data, make_data
 from compression.zoo.catalogue import ZOO, Entry, Training
 
 log = logging.getLogger("zoo")
 
 
-def everything(entry: Entry) -> data.Data | Tensor:
+def everything(entry: Entry) -> Data | Tensor:
     """The most that may be learnt from: all images but the validation and test ones, or all text but the held-out novel."""
     if entry.text:
         if not make_data.JANEAUSTENR.is_dir():
@@ -54,7 +55,7 @@ def augment(images: Tensor, how: Training, rng: torch.Generator) -> Tensor:
     return images
 
 
-def image_batches(source: data.Data, how: Training, rng: torch.Generator) -> Iterator[tuple[Tensor, Tensor]]:
+def image_batches(source: Data, how: Training, rng: torch.Generator) -> Iterator[tuple[Tensor, Tensor]]:
     """how.epochs passes in a fresh order each, the last incomplete batch of a pass left out."""
     for _ in range(how.epochs):
         for batch in torch.randperm(len(source), generator=rng).split(how.batch):
