@@ -7,7 +7,8 @@ from typing import Any
 
 from torch import Tensor, nn
 
-from compression.encoded import Dense, Encoded, Factored, Tucker2, replace_leaves
+from compression.chains import chain, splittable
+from compression.encoded import Dense, Encoded, replace_leaves
 from compression.layers import owners
 from compression.method import Layer
 from compression.network import Network
@@ -92,7 +93,7 @@ def up_to(recipe: Recipe, last: str) -> Recipe:
 
 
 def smaller(compressed: Compressed) -> nn.Module:
-    """A module that computes the same from the stored parts: factored Linear, Conv and Embedding layers become chains of small ones.
+    """A module that computes the same from the stored parts: decomposed layers become chains of small ones where they can.
 
     Layers of other kinds (recurrent, attention) keep their shape and get the decoded weight: stored smaller, run the same.
     """
@@ -100,10 +101,11 @@ def smaller(compressed: Compressed) -> nn.Module:
     for layer in compressed.network.layers:
         form = compressed.encoded[layer.name]
         places = list(owners(module, layer))
-        if isinstance(form, Factored | Tucker2) and all(_splittable(owner, name) for _, owner, name in places):
-            shared: dict[str, nn.Parameter] = {}
-            for prefix, owner, _ in places:
-                _put(module, prefix, _chain(owner, form, shared))
+        shared: dict[str, nn.Parameter] = {}
+        chains = [chain(owner, form, shared) if splittable(owner, name) else None for _, owner, name in places]
+        if None not in chains:
+            for (prefix, _, _), new in zip(places, chains):
+                _put(module, prefix, new)
         else:
             weight = nn.Parameter(form.decode().clone(), requires_grad=False)
             for _, owner, name in places:
@@ -113,57 +115,9 @@ def smaller(compressed: Compressed) -> nn.Module:
 
 def really_smaller(network: Network, layer: Layer) -> bool:
     """Whether a factored form of this layer becomes smaller modules, or is only stored smaller."""
-    return all(_splittable(owner, name) for _, owner, name in owners(network.module, layer))
-
-
-def _splittable(owner: nn.Module, name: str) -> bool:
-    attention_out = type(owner).__name__ == "NonDynamicallyQuantizableLinear"  # read by MultiheadAttention, never called
-    plain = isinstance(owner, nn.Linear | nn.Embedding) or (isinstance(owner, nn.Conv1d | nn.Conv2d) and owner.groups == 1)
-    return plain and name == "weight" and not attention_out
+    return all(splittable(owner, name) for _, owner, name in owners(network.module, layer))
 
 
 def _put(module: nn.Module, prefix: str, new: nn.Module) -> None:
     parent, _, name = prefix.rpartition(".")
     setattr(module.get_submodule(parent), name, new)
-
-
-def _chain(owner: nn.Module, form: Factored | Tucker2, shared: dict[str, nn.Parameter]) -> nn.Sequential:
-    """Small modules that do what owner does with the weight that form stores. shared: factors by name, for tied owners."""
-    def factor(name: str, value: Tensor) -> nn.Parameter:
-        return shared.setdefault(name, nn.Parameter(value.contiguous(), requires_grad=False))
-
-    if isinstance(form, Tucker2):
-        return _tucker_chain(owner, form, factor)
-    left, right = factor("left", form.left.decode()), factor("right", form.right.decode())
-    rank = len(right)
-    if isinstance(owner, nn.Embedding):
-        first, second = nn.Embedding(*left.shape), nn.Linear(rank, owner.embedding_dim, bias=False)
-        first.weight = left
-        second.weight = factor("right transposed", form.right.decode().T)
-    elif isinstance(owner, nn.Linear):
-        first, second = nn.Linear(owner.in_features, rank, bias=False), nn.Linear(rank, owner.out_features, owner.bias is not None)
-        first.weight, second.weight, second.bias = right, left, owner.bias
-    else:
-        kind = type(owner)
-        first = kind(owner.in_channels, rank, owner.kernel_size, owner.stride, owner.padding, owner.dilation, bias=False,
-                     padding_mode=owner.padding_mode)
-        second = kind(rank, owner.out_channels, 1, bias=owner.bias is not None)
-        ones = [1] * (len(form.shape) - 2)
-        first.weight = nn.Parameter(right.reshape(rank, *form.shape[1:]), requires_grad=False)
-        second.weight, second.bias = nn.Parameter(left.reshape(*left.shape, *ones), requires_grad=False), owner.bias
-    return nn.Sequential(first, second)
-
-
-def _tucker_chain(owner: nn.Module, form: Tucker2, factor: Any) -> nn.Sequential:
-    out, core, into = form.out.decode(), form.core.decode(), form.into.decode()
-    kind, ones = type(owner), [1] * (core.ndim - 2)
-    mix = kind(into.shape[0], into.shape[1], 1, bias=False)
-    small = kind(core.shape[1], core.shape[0], owner.kernel_size, owner.stride, owner.padding, owner.dilation, bias=False,
-                 padding_mode=owner.padding_mode)
-    spread = kind(out.shape[1], out.shape[0], 1, bias=owner.bias is not None)
-    mix.weight = factor("into", into.T.reshape(*into.T.shape, *ones))
-    small.weight = factor("core", core)
-    spread.weight = factor("out", out.reshape(*out.shape, *ones))
-    spread.bias = owner.bias
-    return nn.Sequential(mix, small, spread)
-
