@@ -1,0 +1,86 @@
+"""The quickest engine that gives a network's own answers: each is tried on a few examples before it is trusted."""
+
+from collections.abc import Iterable
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from compression.engine.graph import Graph
+from compression.engine.memo import Memo
+from compression.engine.plain import Pairs, Plain, ask, skeleton
+from compression.engine.trace import Untraceable
+from compression.method import Layer
+
+Engine = Graph | Memo | Plain
+TOLERANCE = 1e-3  # of the largest score: a forgotten dependence shows as a difference far larger, rounding far smaller
+
+
+def choose(module: nn.Module, layers: Iterable[Layer], sample: Tensor, slow: str = "") -> Engine:
+    """An engine for changes of some layers' weights. sample: three examples or more of what the network is asked.
+
+    Its `kind` is "graph", "memo" or "plain"; its `why` says why nothing quicker serves. slow: "memo" or "plain" to ask for one.
+    """
+    groups = [layer.names for layer in layers]
+    names = tuple(name for group in groups for name in group)
+    sample = sample[torch.arange(3) % len(sample)]
+    why = _unsteady(module, sample)
+    if why or slow == "plain":
+        return Plain(module, why or "it was asked for")
+    with torch.inference_mode():
+        own = skeleton(module)
+        truth = [(group, _tried(module, group), *(ask(own, w, sample) for w in _tried(module, group))) for group in groups]
+    for folded, channels_last in ((True, True), (False, False)) if slow != "memo" else ():
+        try:
+            graph = Graph(module, names, sample, folded, channels_last)
+        except (Untraceable, RuntimeError) as error:
+            why = str(error)
+            continue
+        why = _wrong(graph, module, sample, truth)
+        if not why:
+            return graph
+    memo = Memo(module, names, sample, why)
+    wrong = _wrong(memo, module, sample, truth)
+    return Plain(module, f"{why}; and {wrong}") if wrong else memo
+
+
+def _tried(module: nn.Module, group: tuple[str, ...]) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
+    weight = module.get_parameter(group[0]).detach()
+    return dict.fromkeys(group, weight * 0.5), dict.fromkeys(group, weight.flip(0))
+
+
+def _unsteady(module: nn.Module, sample: Tensor) -> str:
+    """Why a network's answers depend on more than weights and example, so that no part of a run may be kept; "" where not."""
+    own = skeleton(module)
+    before = {name: buffer.clone() for name, buffer in own.named_buffers()}
+    with torch.inference_mode():
+        once, again, alone = own(sample), own(sample), own(sample[:2])
+    if not isinstance(once, Tensor):
+        return "it answers with more than one tensor"
+    for name, buffer in own.named_buffers():
+        if name not in before or not torch.equal(before[name], buffer):
+            return f"its buffer {name} changes while it runs"
+    if not torch.equal(once, again):
+        return "its answers differ from run to run"
+    return "" if _close(once[:2], alone) else "its answer to an example depends on the other examples of the batch"
+
+
+def _wrong(engine: Any, module: nn.Module, sample: Tensor, truth: list[Any]) -> str:
+    """What an engine gets wrong, or "". Every layer is changed alone, and in two ways on different rows."""
+    try:
+        with torch.inference_mode():
+            scores, record = engine.dense(sample)
+            if not _close(scores, ask(skeleton(module), {}, sample)):
+                return "run step by step, it gives other scores"
+            rows = [torch.tensor([2, 0]), torch.tensor([1])]
+            for group, weights, half, turned in truth:
+                for pairs, right in ((Pairs(weights[:1]), half), (Pairs(weights, rows), torch.cat([half[rows[0]], turned[rows[1]]]))):
+                    if not _close(engine.changed(record, pairs), right):
+                        return f"a change of {group[0]} has an effect that was not foreseen"
+    except RuntimeError as error:
+        return str(error)
+    return ""
+
+
+def _close(a: Tensor, b: Tensor) -> bool:
+    return a.shape == b.shape and bool((a - b).abs().max() <= TOLERANCE * b.abs().max().clamp(min=1e-30))

@@ -1,0 +1,142 @@
+"""Suffix evaluation on a traced network: only what follows from the changed weights runs again, the rest is read from a record."""
+
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from compression.engine.batch import Axes, joined, take
+from compression.engine.plain import Pairs, Weights, installed
+from compression.engine.plan import Operations, Plan, execute
+from compression.engine.trace import fold, trace
+
+
+class Graph:
+    """The engine for networks that torch.fx can trace, whatever their branches: residual, attention, recurrent, tied.
+
+    folded: batch normalisation goes into the convolutions; channels_last: pixels are kept with their channels together, which
+    suits the processor's convolutions. Neither changes the scores but in the last bits. Raises Untraceable.
+    """
+
+    kind, why = "graph", ""
+
+    def __init__(self, module: nn.Module, names: tuple[str, ...], sample: Tensor, folded: bool = True, channels_last: bool = True,
+                 together: int = 512) -> None:
+        self.module, self.names, self.sample = module, names, sample
+        self.folded, self.channels_last, self.together = folded, channels_last, together
+        graph, self.root = trace(module)
+        self.factors = fold(graph, self.root) if folded else {}
+        if channels_last:
+            for m in self.root.modules():
+                if isinstance(m, nn.Conv2d):
+                    m.weight = nn.Parameter(m.weight.contiguous(memory_format=torch.channels_last), requires_grad=False)
+        self.operations = Operations(graph, self.root)
+        self.plans: dict[Any, Plan] = {}
+        crossing = {p for name in names for p in self._plan(frozenset([name])).reads}
+        self.keep = frozenset(crossing)
+        self.axes = Axes.of(self._everything, sample)
+        self.bitwise = not self.factors and not channels_last
+
+    def twin(self) -> "Graph":
+        """Another one for another thread."""
+        return Graph(self.module, self.names, self.sample, self.folded, self.channels_last, self.together)
+
+    def dense(self, x: Tensor, names: frozenset[str] | None = None) -> tuple[Tensor, list[Any]]:
+        """The original's scores for a batch, and the values that a change of the named weights (None: of any) may read."""
+        with torch.inference_mode():
+            keep = self.keep if names is None else frozenset(self._plan(names).reads)
+            values = self._run(x, keep)
+            scores = values[self.operations.output]
+            if self.operations.output not in keep:
+                values[self.operations.output] = None
+            return scores, values
+
+    def changed(self, record: list[Any], pairs: Pairs) -> Tensor:
+        """Scores of each variant on its rows, one after another: (sum of the rows, ...). All variants change the same weights."""
+        weights = [self._as_run(w) for w in pairs.weights]
+        names = frozenset(weights[0])
+        with torch.inference_mode():
+            if pairs.rows is None:
+                n = len(record[-1])
+                if len(weights) == 1 or n * len(weights) > self.together or not self._stackable(names):
+                    return torch.cat([self._one(record, names, w) for w in weights])
+                return self._stacked(record, names, weights, [torch.arange(n)] * len(weights), shared=True)
+            if not self._stackable(names):
+                return torch.cat([self._again(record, names, w, r) for w, r in zip(weights, pairs.rows)])
+            return torch.cat([self._stacked(record, names, weights[a:b], pairs.rows[a:b]) for a, b in self._groups(pairs.rows)])
+
+    def _groups(self, rows: Any) -> list[tuple[int, int]]:
+        """Neighbouring variants whose rows together make a batch of good size."""
+        groups, start, count = [], 0, 0
+        for i, r in enumerate(rows):
+            if i > start and count + len(r) > self.together:
+                groups.append((start, i))
+                start, count = i, 0
+            count += len(r)
+        return [*groups, (start, len(rows))]
+
+    def _as_run(self, weights: Weights) -> dict[str, Tensor]:
+        """Weights as this engine's network holds them: folded, channels together."""
+        ready = {}
+        for name, w in weights.items():
+            w = w * self.factors[name] if name in self.factors else w
+            conv = self.channels_last and w.ndim == 4
+            ready[name] = w.contiguous(memory_format=torch.channels_last) if conv else w
+        return ready
+
+    def _plan(self, names: frozenset[str], stacked: bool = False) -> Plan:
+        key = (names, stacked)
+        if key not in self.plans:
+            first = self.operations.users_of(names)
+            self.plans[key] = self.operations.plan(first, without=frozenset(first) if stacked else frozenset())
+        return self.plans[key]
+
+    def _run(self, x: Tensor, keep: frozenset[int]) -> list[Any]:
+        if ("dense", keep) not in self.plans:
+            every = range(len(self.operations.nodes) - 1)
+            self.plans["dense", keep] = self.operations.plan(every, keep, without=frozenset([self.operations.input]))
+        values: list[Any] = [None] * len(self.operations.nodes)
+        x = x.contiguous(memory_format=torch.channels_last) if self.channels_last and x.ndim == 4 else x
+        values[self.operations.input] = values[-1] = x  # the last place is the output node's, which computes nothing
+        execute(self.plans["dense", keep], values)
+        return values
+
+    def _everything(self, x: Tensor) -> list[Any]:
+        """The values of all operations, none overwritten or let go."""
+        with torch.inference_mode():
+            return self._run(x, frozenset(range(len(self.operations.nodes))))
+
+    def _one(self, record: list[Any], names: frozenset[str], weights: Weights) -> Tensor:
+        values = list(record)
+        with installed(self.root, weights):
+            execute(self._plan(names), values)
+        return values[self.operations.output]
+
+    def _again(self, record: list[Any], names: frozenset[str], weights: Weights, rows: Tensor) -> Tensor:
+        """One variant on some rows, where their values cannot be cut out of the record: from the input on."""
+        return self._one(self.dense(record[-1][rows], names)[1], names, weights)
+
+    def _stackable(self, names: frozenset[str]) -> bool:
+        first = self._plan(names).first
+        if len(first) != 1 or not self.axes.along(first[0]):
+            return False
+        return self.axes.known((*self._plan(names).reads, *self._plan(names, stacked=True).reads))
+
+    def _stacked(self, record: list[Any], names: frozenset[str], weights: list[Weights], rows: Any, shared: bool = False) -> Tensor:
+        """Several variants in one batch: each has its own first operation, then all rows go through the rest together."""
+        plan, n = self._plan(names, stacked=True), len(record[-1])
+        place = self._plan(names).first[0]
+        here = [self.operations.place[a] for a in self.operations.nodes[place].all_input_nodes]
+        results = []
+        for w, r in zip(weights, rows):
+            values = list(record)
+            for p in () if shared else here:
+                values[p] = take(record[p], self.axes[p], r, n)
+            with installed(self.root, w):
+                results.append(self.operations.run[place](values))
+        values, every = list(record), torch.cat(list(rows))
+        for p in plan.reads:
+            values[p] = take(record[p], self.axes[p], every, n)
+        values[place] = joined(results, self.axes[place])
+        execute(plan, values)
+        return values[self.operations.output]
