@@ -18,13 +18,13 @@ from torch import Tensor
 
 from compression.bits import needed
 from compression.coding.huffman import entropy, word_lengths
-from compression.encoded import Codes, Levels, replace_leaves, sparse
+from compression.encoded import Codes, replace_leaves, sparse
 from compression.lowrank import tucker2
 from compression.method import Layer
 from compression.quantization import uniform
 from compression.sketches.moments import Moments
 from compression.sketches.ordered import Array, Ordered, ordered
-from compression.sketches.quantized import Grid, Quantized, quantized
+from compression.sketches.quantized import Quantized, grid, quantized
 from compression.sketches.scaled import Scaled, quantized_by_group, scaled
 from compression.sketches.spectrum import errors_by_ranks
 
@@ -81,16 +81,6 @@ def by_group(weight: Tensor, per: str) -> Scaled:
 def table(source: Ordered | Moments, bits: tuple[int, ...], clips: tuple[float, ...], symmetric: bool = True) -> Array:
     """Relative errors for all bit widths and clips together: (bits, clips)."""
     return np.array([[quantize(source, b, symmetric, c).relative_error for c in clips] for b in bits])
-
-
-def grid(low: float, high: float, bits: int, symmetric: bool) -> Grid:
-    """The levels that quantization.uniform puts over a range, by asking it."""
-    if not 2 <= bits <= 16:
-        raise ValueError(f"levels are for 2 to 16 bits, not {bits}")
-    ends = torch.tensor([min(low, 0.0), max(high, 0.0)])
-    form = uniform.answer(uniform.prepare(ends, Layer("range", ends)), bits, symmetric, "tensor")
-    assert isinstance(form, Levels)
-    return Grid(np.float32(form.scale.item()), form.middle if form.zero is None else int(form.zero.item()), 2**bits - 1)
 
 
 def code_bytes(counts: NDArray[np.int64], bits: int) -> CodeBytes:

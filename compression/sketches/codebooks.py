@@ -12,32 +12,36 @@ from heapq import heapify, heappop, heappush
 import numpy as np
 from numpy.typing import NDArray
 
+from compression.sketches.histogram import Histogram
 from compression.sketches.ordered import Array, Ordered
 
 Book = NDArray[np.float32]
+Source = Ordered | Histogram
 EXACT = 64  # up to so many entries the seed is the best partition of the bins; beyond, that of 64 is split further
-_BINS = 450
+_FEW = 450
+_BINS = 420
+_SPREAD = (40, 64)  # bins of equal width, and of equal counts
 _TAIL = 50
 _CUTS = 128
 _STEPS = 150
 
 
-def codebooks(ordered: Ordered, sizes: Iterable[int], steps: int = _STEPS) -> dict[int, tuple[Book, float]]:
+def codebooks(source: Source, sizes: Iterable[int], steps: int = _STEPS) -> dict[int, tuple[Book, float]]:
     """Size -> its entries, ascending, and the sum of squared distances of the weights to their nearest entry.
 
     Of the sizes asked for, none is ever worse than a smaller one. Where there are fewer distinct weights than entries, those.
     """
-    distinct = _distinct(ordered.values)
+    distinct = source.distinct
     wanted = sorted(set(sizes))
     if not wanted or wanted[0] < 1:
         raise ValueError(f"a codebook has at least one entry; asked for {wanted}")
     short = [k for k in wanted if k < len(distinct)]
-    started = seeds(ordered, distinct, short) if short else {}
-    books = dict(zip(short, refine(ordered, [started[k] for k in short], steps)))
+    started = seeds(source, short) if short else {}
+    books = dict(zip(short, refine(source, [started[k] for k in short], steps)))
     found: dict[int, tuple[Book, float]] = {}
     best: tuple[Book, float] | None = None
     for k in wanted:
-        now = (books[k], error(ordered, books[k])) if k in books else (distinct, 0.0)
+        now = (books[k], error(source, books[k])) if k in books else (distinct, 0.0)
         best = now if best is None or now[1] <= best[1] else best
         found[k] = best
     return found
@@ -48,18 +52,18 @@ def between(book):  # type: ignore[no-untyped-def]
     return book[:-1] + (book[1:] - book[:-1]) / 2
 
 
-def error(ordered: Ordered, book: NDArray) -> float:
+def error(source: Source, book: NDArray) -> float:
     """Sum of squared distances of the weights to their nearest entry."""
-    places = np.concatenate([[0], np.searchsorted(ordered.values, between(book.astype(np.float32))), [ordered.size]])
-    sums, wide = ordered.upto(places), book.astype(np.float64)
+    places = np.concatenate([[0], np.searchsorted(source.values, between(book.astype(np.float32))), [source.size]])
+    sums, wide = source.upto(places), book.astype(np.float64)
     runs = np.diff(sums.second) - 2 * wide * np.diff(sums.first) + wide**2 * np.diff(sums.count)
     return float(max(runs.sum(), 0.0))
 
 
-def seeds(ordered: Ordered, distinct: Book, sizes: Sequence[int]) -> dict[int, Array]:
+def seeds(source: Source, sizes: Sequence[int]) -> dict[int, Array]:
     """Size of the codebook -> its entries before refinement. Every size is below the count of distinct weights."""
-    edges = _bins(ordered.values, distinct)
-    sums = ordered.upto(edges)
+    edges = _bins(source)
+    sums = source.upto(edges)
     starts = _best_runs(*sums, min(EXACT, len(edges) - 1, max(sizes)))
     found = {}
     for k in (k for k in sizes if k <= len(starts)):
@@ -70,8 +74,8 @@ def seeds(ordered: Ordered, distinct: Book, sizes: Sequence[int]) -> dict[int, A
         found[k] = np.sort(np.diff(sums.first[at]) / np.maximum(np.diff(sums.count[at]), 1))
     larger = [k for k in sizes if k > len(starts)]
     if larger:
-        longest = found[len(starts)] if len(starts) in found else seeds(ordered, distinct, [len(starts)])[len(starts)]
-        found |= _split(ordered, refine(ordered, [longest])[0], larger)
+        longest = found[len(starts)] if len(starts) in found else seeds(source, [len(starts)])[len(starts)]
+        found |= _split(source, refine(source, [longest])[0], larger)
     return found
 
 
@@ -94,7 +98,7 @@ def _best_runs(count: Array, first: Array, second: Array, longest: int) -> list[
     return starts
 
 
-def refine(ordered: Ordered, books: Sequence[NDArray], steps: int = _STEPS) -> list[Book]:
+def refine(source: Source, books: Sequence[NDArray], steps: int = _STEPS) -> list[Book]:
     """Move every entry to the mean of the weights nearest to it, again and again, until none moves (Lloyd). All books together."""
     if not books:
         return []
@@ -104,12 +108,12 @@ def refine(ordered: Ordered, books: Sequence[NDArray], steps: int = _STEPS) -> l
     start = np.arange(len(centres)) + of  # the place of each entry's run among the bounds of all books
     bounds = np.empty(len(centres) + len(books), np.int64)
     ends = np.cumsum(length + 1) - 1
-    bounds[ends - length], bounds[ends] = 0, ordered.size
+    bounds[ends - length], bounds[ends] = 0, source.size
     inner = np.flatnonzero(np.diff(of) == 0)  # an entry and the next are of one book
     for _ in range(steps):
         narrow = centres.astype(np.float32)
-        bounds[start[inner] + 1] = np.searchsorted(ordered.values, between(narrow)[inner])
-        sums = ordered.upto(bounds)
+        bounds[start[inner] + 1] = np.searchsorted(source.values, between(narrow)[inner])
+        sums = source.upto(bounds)
         size, total = np.diff(sums.count)[start], np.diff(sums.first)[start]
         moved = np.where(size > 0, total / np.maximum(size, 1), centres)
         if np.array_equal(moved, centres):
@@ -118,54 +122,54 @@ def refine(ordered: Ordered, books: Sequence[NDArray], steps: int = _STEPS) -> l
     return [b.astype(np.float32) for b in np.split(centres, np.cumsum(length)[:-1])]
 
 
-def _split(ordered: Ordered, book: Book, sizes: Sequence[int]) -> dict[int, Array]:
+def _split(source: Source, book: Book, sizes: Sequence[int]) -> dict[int, Array]:
     """Larger codebooks: the run whose best cut in two gains most is cut, again and again."""
-    at = [0, *np.searchsorted(ordered.values, between(book)).tolist(), ordered.size]
-    runs = [_best_cut(ordered, a, b) for a, b in zip(at, at[1:])]  # a heap, the largest gain first
+    at = [0, *np.searchsorted(source.values, between(book)).tolist(), source.size]
+    runs = [_best_cut(source, a, b) for a, b in zip(at, at[1:])]  # a heap, the largest gain first
     heapify(runs)
     found = {}
     while len(runs) < max(sizes):
         _, start, cut, end = heappop(runs)
-        heappush(runs, _best_cut(ordered, start, cut))
-        heappush(runs, _best_cut(ordered, cut, end))
+        heappush(runs, _best_cut(source, start, cut))
+        heappush(runs, _best_cut(source, cut, end))
         if len(runs) in sizes:
             ends = np.array([(a, b) for _, a, _, b in runs])
-            total = ordered.upto(ends[:, 1]).first - ordered.upto(ends[:, 0]).first
+            total = source.upto(ends[:, 1]).first - source.upto(ends[:, 0]).first
             found[len(runs)] = np.sort(total / np.maximum(1, ends[:, 1] - ends[:, 0]))
     return found
 
 
-def _best_cut(ordered: Ordered, start: int, end: int) -> tuple[float, int, int, int]:
+def _best_cut(source: Source, start: int, end: int) -> tuple[float, int, int, int]:
     """(minus the squared error saved, start, cut, end) for the best of a few hundred places to cut a run in two."""
     if end - start < 2:
         return 0.0, start, end, end
     cuts = np.linspace(start + 1, end - 1, min(end - start - 1, _CUTS)).astype(np.int64)
     if end - start > _CUTS:
-        values = ordered.values[start:end]
+        values = source.values[start:end]
         cuts = np.concatenate([cuts, start + np.searchsorted(values, np.linspace(values[0], values[-1], _CUTS))])
         cuts = cuts.clip(start + 1, end - 1)
-    total = ordered.upto(np.concatenate([[start], cuts, [end]])).first
+    total = source.upto(np.concatenate([[start], cuts, [end]])).first
     left, right = total[1:-1] - total[0], total[-1] - total[1:-1]
     gain = left**2 / (cuts - start) + right**2 / (end - cuts) - (left + right) ** 2 / (end - start)
     best = int(gain.argmax())
     return -float(gain[best]), start, int(cuts[best]), end
 
 
-def _distinct(values: Book) -> Book:
-    return values[np.concatenate([[True], values[1:] != values[:-1]])]
+def _bins(source: Source) -> NDArray[np.int64]:
+    """Where each of a few hundred bins starts among the values, and their count at the end.
 
-
-def _bins(values: Book, distinct: Book) -> NDArray[np.int64]:
-    """Where each of a few hundred bins of equal values starts in the sorted weights, and their count at the end.
-
-    Every value its own bin where there are few; else a third each equal in width, in weights, and in distinct values,
-    and each of the outermost values its own besides, because the few far out weigh most.
+    Every value its own bin where there are few. Else most stand as densely as the entries of a large codebook would, which is
+    with the cube root of the weights' density (Panter and Dite 1951); the others are equal in width or in count, and each of
+    the outermost values has its own, because the few far out weigh most.
     """
-    picked = distinct
-    if len(distinct) > _BINS:
-        third = _BINS // 3
-        quantiles = (np.linspace(0, len(a) - 1, third).astype(np.int64) for a in (values, distinct))
-        even = np.linspace(values[0], values[-1], third, dtype=np.float32)
-        inner = (a[q] for a, q in zip((values, distinct), quantiles))
-        picked = np.concatenate([even, *inner, distinct[:_TAIL], distinct[-_TAIL:]])
+    values, distinct = source.values, source.distinct
+    if len(distinct) <= _FEW:
+        return np.concatenate([np.searchsorted(values, distinct), [len(values)]])
+    even, crowd = _SPREAD
+    rough = np.unique(np.concatenate([np.linspace(values[0], values[-1], even, dtype=np.float32), source.quantiles(crowd)]))
+    counts = np.diff(source.upto(np.concatenate([np.searchsorted(values, rough[:-1]), [len(values)]])).count)
+    width = np.diff(rough.astype(np.float64))
+    entries = np.concatenate([[0.0], np.cumsum(np.cbrt(counts * width**2))])
+    fine = np.interp(np.linspace(0, entries[-1], _BINS), entries, rough).astype(np.float32)
+    picked = np.concatenate([rough, fine, distinct[:_TAIL], distinct[-_TAIL:]])
     return np.unique(np.concatenate([[0], np.searchsorted(values, picked), [len(values)]]))

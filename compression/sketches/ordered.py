@@ -53,6 +53,15 @@ class Ordered:
         """(n,) ascending."""
         return self.rows.reshape(-1)[: self.size]
 
+    @cached_property
+    def distinct(self) -> NDArray[np.float32]:
+        """The different values there are, ascending."""
+        return self.values[np.concatenate([[True], self.values[1:] != self.values[:-1]])]
+
+    def quantiles(self, count: int) -> NDArray[np.float32]:
+        """So many values, evenly spaced in the order."""
+        return self.values[np.linspace(0, self.size - 1, count).astype(np.int64)]
+
     @property
     def nbytes(self) -> int:
         return self.rows.nbytes + self.first.nbytes + self.second.nbytes
@@ -98,12 +107,7 @@ class Ordered:
         """
         k = np.asarray(counts, np.int64)
         v, n, z = self.values, self.size, self.negative
-        low, high = np.maximum(k - (n - z), 0), np.minimum(k, z)  # how many are taken from below zero lies between these
-        while (low < high).any():
-            taken = (low + high) // 2
-            more = -v[np.clip(z - 1 - taken, 0, n - 1)] < v[np.clip(z + k - taken - 1, 0, n - 1)]  # nearer than the other side's last
-            searching = low < high
-            low, high = np.where(searching & more, taken + 1, low), np.where(searching & ~more, taken, high)
+        low = np.array([_taken(v, z, int(k[0]))]) if len(k) == 1 else _all_taken(v, z, k)
         start, end = z - low, z - low + k
         threshold = np.where(k > 0, np.maximum(-v[np.minimum(start, n - 1)], v[np.maximum(end - 1, 0)]), 0).astype(np.float64)
         return Run(np.abs(threshold), self.upto(start), self.upto(end))
@@ -131,6 +135,30 @@ def ordered(weight: ArrayLike) -> Ordered:
         first[i : i + _CHUNK], second[i : i + _CHUNK] = wide.sum(1), np.einsum("ij,ij->i", wide, wide)
     centre = min(int(np.searchsorted(values, np.float32(0))) // BLOCK, len(rows) - 1)
     return Ordered(rows, len(flat), _outwards(first, centre), _outwards(second, centre))
+
+
+def _taken(values: NDArray[np.float32], negative: int, k: int) -> int:
+    """How many of the k smallest magnitudes are below zero, by halving: the next one there is not nearer than the other side's last."""
+    low, high = max(k - (len(values) - negative), 0), min(k, negative)
+    while low < high:
+        middle = (low + high) // 2
+        if -values[negative - 1 - middle] < values[negative + k - middle - 1]:
+            low = middle + 1
+        else:
+            high = middle
+    return low
+
+
+def _all_taken(values: NDArray[np.float32], negative: int, k: NDArray[np.int64]) -> NDArray[np.int64]:
+    """The same for many k at once, (p,)."""
+    last = len(values) - 1
+    low, high = np.maximum(k - (len(values) - negative), 0), np.minimum(k, negative)
+    while (low < high).any():
+        middle = (low + high) // 2
+        nearer = -values[np.clip(negative - 1 - middle, 0, last)] < values[np.clip(negative + k - middle - 1, 0, last)]
+        searching = low < high
+        low, high = np.where(searching & nearer, middle + 1, low), np.where(searching & ~nearer, middle, high)
+    return low
 
 
 def _outwards(each: Array, centre: int) -> Array:

@@ -28,6 +28,22 @@ class Grid(NamedTuple):
         return ((np.arange(self.top + 1) - self.zero).astype(np.float32) * self.step).astype(np.float32)
 
 
+def grid(low: float, high: float, bits: int, symmetric: bool) -> Grid:
+    """The levels that quantization.uniform puts over a range, in float32 as it does; a test holds the two equal.
+
+    >>> grid(-1.0, 0.5, 2, True)
+    Grid(step=np.float32(1.0), zero=2, top=3)
+    """
+    if not 2 <= bits <= 16:
+        raise ValueError(f"levels are for 2 to 16 bits, not {bits}")
+    least, most = np.float32(min(low, 0.0)), np.float32(max(high, 0.0))
+    top, middle = 2**bits - 1, 2 ** (bits - 1)
+    step = np.float32(max(-least, most) / np.float32(middle - 1) if symmetric else (most - least) / np.float32(top))
+    if step < np.finfo(np.float32).tiny:
+        step = np.float32(1)
+    return Grid(step, middle if symmetric else int(np.clip(np.rint(-least / step), 0, top)), top)
+
+
 class Quantized(NamedTuple):
     """What is left after rounding: over all weights, those set to zero by pruning included in the error, not in the counts."""
 
