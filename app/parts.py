@@ -11,6 +11,7 @@ from compression.evaluate import Progress, Quality
 from compression.method import Knob, Value
 from compression.registry import answering, method
 
+COUNTS, TEXT_COUNTS = (500, 1_000, 2_000), (32, 64, 256)  # examples that can be chosen for a scan or a study, besides all
 FIRST_WAIT = 0.15  # seconds a page waits for the first estimate before it is drawn without
 
 
@@ -61,6 +62,17 @@ def _apart() -> tuple[int, int]:
     net, recipe = state.network(), state.recipe()
     locked = sum(recipe.is_locked(layer.name) for layer in net.layers)
     return sum(recipe.override(layer.name) is not None and not recipe.is_locked(layer.name) for layer in net.layers), locked
+
+
+def examples(label: str, key: str) -> int:
+    """How many examples each measurement is made on: a picker whose last choice is all there are."""
+    data = state.network().data[state.split()]
+    most = len(data)
+    steps = TEXT_COUNTS if data.kind == "text" else COUNTS
+    counts = [n for n in steps if n < most] + [most]  # each once: choices that read alike cannot be told apart
+    chosen = st.segmented_control(label, counts, default=counts[min(1, len(counts) - 1)], key=f"{key}.{most}", persist_state="session",
+                                  format_func=lambda n: f"{n:,}" if n < most else f"all {most:,}")
+    return int(chosen or counts[min(1, len(counts) - 1)])
 
 
 def judgement() -> tuple[jobs.Job | None, Progress | None]:

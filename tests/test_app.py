@@ -38,7 +38,8 @@ def opened(page="explore", **link) -> AppTest:
 
 def turned(at, page) -> AppTest:
     """Another page, as a click on its name in the navigation opens it."""
-    at._page_hash = next(key for key, info in at._registered_pages.items() if info["url_pathname"] == page or page == info.get("page_name"))
+    at._page_hash = next(
+        key for key, info in at._registered_pages.items() if info["url_pathname"] == ("" if page == PAGES[0] else page))
     return at.run()
 
 

@@ -12,9 +12,6 @@ from compression.recipe import step
 from compression.registry import answering, method
 from compression.sensitivity import Cell, last_safe, lost, rungs
 
-COUNTS = (500, 1_000, 2_000, 100_000)
-TEXT_COUNTS = (32, 64, 256, 100_000)
-
 
 def show() -> None:
     """The whole page."""
@@ -27,16 +24,16 @@ def show() -> None:
     first, second, third = st.columns([2, 2, 1])
     name = first.selectbox("Vary", [n for which in state.DIALS for n in answering(which)], key="scan.method",
                            format_func=lambda n: f"{method(n).title}", persist_state="session")
-    counts = TEXT_COUNTS if net.data[state.split()].kind == "text" else COUNTS
-    most = len(net.data[state.split()])
-    count = second.segmented_control("Examples in each cell", counts, default=counts[1], key=f"scan.count.{counts[0]}",
-                                     format_func=lambda n: f"{n:,}" if n < most else f"all {most:,}", persist_state="session")
+    with second:
+        count = parts.examples("Examples in each cell", "scan.count")
     tolerance = third.number_input("Allowed drop (points)", 0.0, 50.0, 1.0, 0.5, key="scan.tolerance", persist_state="session")
-    _scan(name, int(count or counts[1]), float(tolerance))
+    _scan(name, count, float(tolerance))
 
 
 @st.fragment
 def _scan(name: str, count: int, tolerance: float) -> None:
+    if state.recall("clicked", False):
+        st.rerun()  # the dials and the address stand outside this fragment
     net, split = state.network(), state.split()
     knob = next(k for k in method(name).knobs if k.name in state.DIALS)
     values = rungs(name, knob.name)
@@ -81,6 +78,7 @@ def _pictures(cells: list[Cell], knob: Knob, values: tuple[Value, ...], toleranc
 
     def clicked(at: dict) -> None:
         row, column = at["point"]
+        state.recall("clicked", True)
         state.pin(layers[row], step(name, **{knob.name: values[column]}))
 
     height = max(300, 26 * len(layers) + 110)

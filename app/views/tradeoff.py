@@ -13,8 +13,6 @@ from compression.search import Point, front, grid, knee
 
 SPARSITIES = (0.0, 0.3, 0.5, 0.7, 0.8, 0.9)
 BITS = (32, 8, 5, 4, 3, 2)
-COUNTS = (500, 1_000, 2_000, 100_000)
-TEXT_COUNTS = (32, 64, 256, 100_000)
 
 
 def show() -> None:
@@ -26,16 +24,16 @@ def show() -> None:
         st.info("This network was opened without data, so there are no answers to compare. Open a data file beside it.")
         return
     first, second = st.columns([3, 1])
-    counts = TEXT_COUNTS if net.data[state.split()].kind == "text" else COUNTS
-    most = len(net.data[state.split()])
-    count = first.segmented_control("Examples for each recipe", counts, default=counts[1], key=f"study.count.{counts[0]}",
-                                    format_func=lambda n: f"{n:,}" if n < most else f"all {most:,}", persist_state="session")
+    with first:
+        count = parts.examples("Examples for each recipe", "study.count")
     tolerance = second.number_input("Allowed drop (points)", 0.0, 50.0, 1.0, 0.5, key="study.tolerance", persist_state="session")
-    _study(int(count or counts[1]), float(tolerance))
+    _study(count, float(tolerance))
 
 
 @st.fragment
 def _study(count: int, tolerance: float) -> None:
+    if state.recall("clicked", False):
+        st.rerun()  # the dials and the address stand outside this fragment
     net, split, owner = state.network(), state.split(), state.owner("study")
     job = jobs.long.find(owner)
     mine = job is not None and job.key[0] == (net.digest, net.data[split].digest, count)
@@ -79,6 +77,7 @@ def _picture(points: list[Point], tolerance: float) -> None:
 
     def clicked(at: dict) -> None:
         number = at["customdata"]
+        state.recall("clicked", True)
         if isinstance(number, int) and 0 <= number < len(points):
             state.set_recipe(points[number].recipe)
         elif number == -2:
