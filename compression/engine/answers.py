@@ -32,10 +32,6 @@ class Answers:
         """Another one for another thread."""
         return Answers(self.engine.twin(), self.shadow, self.seed + 1)
 
-    def dense(self, x: Tensor, names: frozenset[str] | None = None) -> tuple[Tensor, Any]:
-        """The original's scores, by the engine, and its record of the batch."""
-        return self.engine.dense(x, names)
-
     def changed(self, x: Tensor, record: Any, pairs: Pairs) -> Tensor:
         """Answers of each variant to its rows of the batch, one after another: int64 (sum of the rows, ...)."""
         with torch.inference_mode():

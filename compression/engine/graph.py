@@ -1,5 +1,6 @@
 """Suffix evaluation on a traced network: only what follows from the changed weights runs again, the rest is read from a record."""
 
+from collections.abc import Iterable
 from typing import Any
 
 import torch
@@ -33,7 +34,7 @@ class Graph:
         self.operations = Operations(graph, self.root)
         self.plans: dict[Any, Plan] = {}
         crossing = {p for name in names for p in self._plan(frozenset([name])).reads}
-        self.keep = frozenset(crossing)
+        self.keep = frozenset(crossing)  # what a change of any one weight may read; of several, no more than that
         self.axes = Axes.of(self._everything, sample)
         self.bitwise = not self.factors and not channels_last
 
@@ -41,20 +42,30 @@ class Graph:
         """Another one for another thread."""
         return Graph(self.module, self.names, self.sample, self.folded, self.channels_last, self.together)
 
-    def dense(self, x: Tensor, names: frozenset[str] | None = None) -> tuple[Tensor, list[Any]]:
-        """The original's scores for a batch, and the values that a change of the named weights (None: of any) may read."""
+    def dense(self, x: Tensor) -> tuple[Tensor, list[Any]]:
+        """The original's scores for a batch, and its record: the values that a change of any of the weights may read."""
         with torch.inference_mode():
-            keep = self.keep if names is None else frozenset(self._plan(names).reads)
-            values = self._run(x, keep)
-            scores = values[self.operations.output]
-            if self.operations.output not in keep:
-                values[self.operations.output] = None
-            return scores, values
+            values = self._run(x, self.keep)
+            return values[self.operations.output], values
+
+    def scores(self, x: Tensor) -> Tensor:
+        """The original's scores, nothing kept."""
+        with torch.inference_mode():
+            return self._run(x, frozenset())[self.operations.output]
+
+    def record(self, x: Tensor, names: Iterable[str], weights: Weights | None = None) -> list[Any]:
+        """The record for changes of some weights only: the run ends where the last value that they may read is known.
+
+        weights: what stands in the network instead of the original's own, apart from the changes to come.
+        """
+        until = max((p for name in names for p in self._plan(frozenset([name])).reads), default=0)
+        with torch.inference_mode(), installed(self.root, self._as_run(weights or {})):
+            return self._run(x, self.keep, until)
 
     def changed(self, record: list[Any], pairs: Pairs) -> Tensor:
         """Scores of each variant on its rows, one after another: (sum of the rows, ...). All variants change the same weights."""
         weights = [self._as_run(w) for w in pairs.weights]
-        names = frozenset(weights[0])
+        names = frozenset(weights[0] if pairs.names is None else pairs.names)
         with torch.inference_mode():
             if pairs.rows is None:
                 n = len(record[-1])
@@ -91,14 +102,14 @@ class Graph:
             self.plans[key] = self.operations.plan(first, without=frozenset(first) if stacked else frozenset())
         return self.plans[key]
 
-    def _run(self, x: Tensor, keep: frozenset[int]) -> list[Any]:
+    def _run(self, x: Tensor, keep: frozenset[int], until: int | None = None) -> list[Any]:
         if ("dense", keep) not in self.plans:
             every = range(len(self.operations.nodes) - 1)
             self.plans["dense", keep] = self.operations.plan(every, keep, without=frozenset([self.operations.input]))
         values: list[Any] = [None] * len(self.operations.nodes)
         x = x.contiguous(memory_format=torch.channels_last) if self.channels_last and x.ndim == 4 else x
         values[self.operations.input] = values[-1] = x  # the last place is the output node's, which computes nothing
-        execute(self.plans["dense", keep], values)
+        execute(self.plans["dense", keep], values, until)
         return values
 
     def _everything(self, x: Tensor) -> list[Any]:
@@ -114,7 +125,7 @@ class Graph:
 
     def _again(self, record: list[Any], names: frozenset[str], weights: Weights, rows: Tensor) -> Tensor:
         """One variant on some rows, where their values cannot be cut out of the record: from the input on."""
-        return self._one(self.dense(record[-1][rows], names)[1], names, weights)
+        return self._one(self.record(record[-1][rows], names), names, weights)
 
     def _stackable(self, names: frozenset[str]) -> bool:
         first = self._plan(names).first

@@ -4,7 +4,7 @@ Works on any network that does the same calls in the same order until then; what
 numbered as they begin, so that a call with all calls inside it is one interval of numbers.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any, NamedTuple
 
 import torch
@@ -83,16 +83,26 @@ class Memo:
             _, kept = self._record(x)
         self._fragile = {i for i, (a, b) in enumerate(zip(copies.calls, kept.calls)) if not _equal(a.output, b.output)}
 
-    def dense(self, x: Tensor, names: frozenset[str] | None = None) -> tuple[Tensor, Record]:
+    def dense(self, x: Tensor) -> tuple[Tensor, Record]:
         """The original's scores for a batch, and its calls."""
         with torch.inference_mode():
             return self._record(x)
+
+    def scores(self, x: Tensor) -> Tensor:
+        """The original's scores, nothing kept."""
+        with torch.inference_mode():
+            return self._plainly({}, x)
+
+    def record(self, x: Tensor, names: Iterable[str], weights: Weights | None = None) -> Record:
+        """The calls of a run with some weights replaced, apart from the changes to come."""
+        with torch.inference_mode(), installed(self.root, weights or {}):
+            return self._record(x)[1]
 
     def changed(self, record: Record, pairs: Pairs) -> Tensor:
         """Scores of each variant on its rows, one after another."""
         with torch.inference_mode():
             if pairs.rows is None:
-                return torch.cat([self._replay(record, w) for w in pairs.weights])
+                return torch.cat([self._replay(record, w, pairs.names or w) for w in pairs.weights])
             return torch.cat([self._plainly(w, record.x[r]) for w, r in zip(pairs.weights, pairs.rows)])
 
     def _plainly(self, weights: Weights, x: Tensor) -> Tensor:
@@ -100,9 +110,9 @@ class Memo:
         with installed(self.root, weights):
             return self.root(x)
 
-    def _replay(self, record: Record, weights: Weights) -> Tensor:
+    def _replay(self, record: Record, weights: Weights, names: Iterable[str]) -> Tensor:
         self._number, self._calls = 0, record.calls
-        self._until = min(self._begins(name) for name in weights)
+        self._until = min(self._begins(name) for name in names)
         try:
             with installed(self.root, weights):
                 return self.root(record.x)

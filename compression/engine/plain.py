@@ -1,7 +1,7 @@
 """The plain path: ask the whole network again. Every quicker path is judged by it, and falls back on it."""
 
 import copy
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -15,10 +15,14 @@ Weights = Mapping[str, Tensor]  # by parameter name, tied names included
 
 @dataclass(frozen=True, eq=False)
 class Pairs:
-    """Variants of one set of weights, and for each the rows of a batch it is asked about; None means all rows."""
+    """Variants of one set of weights, and for each the rows of a batch it is asked about; None means all rows.
+
+    names: the weights in which a variant differs from the network that the record is of, where weights has others too.
+    """
 
     weights: Sequence[Weights]
     rows: Sequence[Tensor] | None = None
+    names: frozenset[str] | None = None
 
 
 def skeleton(module: nn.Module) -> nn.Module:
@@ -56,10 +60,18 @@ class Plain:
         """Another one for another thread."""
         return Plain(self.module, self.why)
 
-    def dense(self, x: Tensor, names: frozenset[str] | None = None) -> tuple[Tensor, Any]:
-        """The original's scores (n, ...), and what changed() needs to know of this batch."""
+    def dense(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        """The original's scores (n, ...), and the batch, which is all that changed() needs."""
+        return self.scores(x), x
+
+    def scores(self, x: Tensor) -> Tensor:
+        """The original's scores."""
         with torch.inference_mode():
-            return self.module(x), x
+            return self.module(x)
+
+    def record(self, x: Tensor, names: Iterable[str], weights: Weights | None = None) -> Tensor:
+        """The batch itself."""
+        return x
 
     def changed(self, record: Any, pairs: Pairs) -> Tensor:
         """Scores of each variant on its rows, one after another: (sum of the rows, ...)."""

@@ -80,9 +80,11 @@ class Operations:
         return None
 
 
-def execute(plan: Plan, values: list[Any]) -> None:
-    """Run a plan's operations; values (one per operation of the network) are read and filled in."""
+def execute(plan: Plan, values: list[Any], until: int | None = None) -> None:
+    """Run a plan's operations, up to a place; values (one per operation of the network) are read and filled in."""
     for place, run, ends in plan.stages:
+        if until is not None and place > until:
+            break
         values[place] = run(values)
         for end in ends:
             values[end] = None

@@ -1,0 +1,139 @@
+"""Sensitivity of every layer at every rung: a first ranking, then measured drops with intervals that narrow until they are narrow enough."""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from compression.engine import sampling
+from compression.engine.answers import Answers
+from compression.engine.grid import Bank
+from compression.engine.plain import Pairs
+from compression.engine.sampling import Array, Counts, Design, Tolerance
+from compression.zoo.data import Data
+
+
+def ranking(fast: Answers, bank: Bank, inputs: Tensor) -> Iterator[tuple[int, float]]:
+    """Each measured cell with the Kullback-Leibler divergence of its answers from the original's, nats, on a few examples.
+
+    A ranking, not a drop in accuracy: on 32 images it orders cells better than accuracy on four times as many does.
+    """
+    scores, record = fast.engine.dense(inputs)
+    old = F.log_softmax(scores.float(), -1)
+    for places in bank.measured.values():
+        new = F.log_softmax(fast.engine.changed(record, Pairs([bank.weights(i) for i in places])).float(), -1).unflatten(0, (len(places), -1))
+        divergence = (old.exp() * (old - new)).sum(-1).flatten(1).mean(1)
+        yield from zip(places, divergence.tolist())
+
+
+class Original(NamedTuple):
+    """The original's answers to all examples: what every cell is compared with, and where it was unsure."""
+
+    answers: Tensor  # (n, ...) int64
+    margins: Array  # (n,) best score less the next; for text the mean over a window
+
+
+def original(fast: Answers, inputs: Tensor, batch: int) -> Original:
+    """One pass over all examples."""
+    answers, margins = [], []
+    for x in inputs.split(batch):
+        scores = fast.engine.scores(x)
+        two = scores.topk(2, -1)
+        answers.append(two.indices[..., 0].clone())
+        margins.append((two.values[..., 0] - two.values[..., 1]).flatten(1).mean(1) if scores.ndim > 2
+                       else two.values[:, 0] - two.values[:, 1])
+    return Original(torch.cat(answers), torch.cat(margins).double().numpy())
+
+
+@dataclass(frozen=True, eq=False)
+class State:
+    """How far a scan has come: arrays (cells,). Give it back to adaptive() to go on from there."""
+
+    drop: Array  # accuracy lost, share of answers; without labels, answers changed
+    half: Array  # half-width of its interval
+    n: Array  # examples judged
+    open: Array  # bool: not yet narrow enough
+    looks: int
+    counts: Counts
+    of: int  # examples there are
+
+    @property
+    def done(self) -> bool:
+        return not self.open.any()
+
+
+def adaptive(fast: Answers, bank: Bank, data: Data, first: Original, tolerance: Tolerance = Tolerance(), strict: bool = False,
+             seed: int = 0, batch: int = 128, strata: int = 8, pilot: int = 160, state: State | None = None) -> Iterator[State]:
+    """Measure all cells of a bank, the doubtful ones on more examples, and give the state after each batch of examples.
+
+    A cell is closed when its interval is as narrow as the tolerance asks (95 %), or all examples were judged. The same seed
+    draws the same examples. Cells without effect are closed at once with a drop of exactly 0.
+    """
+    design = sampling.design(first.margins, strata, seed)
+    places = [i for cells in bank.measured.values() for i in cells]
+    counts = state.counts if state else _nothing(len(bank.cells), len(design.order))
+    looks, opened = (state.looks, state.open) if state else (0, np.isin(np.arange(len(bank.cells)), places))
+    z = sampling.level(max(1, looks), strict)
+    wanted = np.where(opened[:, None], np.maximum(counts.n, sampling.start(design, pilot)), counts.n)
+    if not opened.any():
+        yield _state(counts, design, z, opened, looks, None)
+    while opened.any():
+        for rows, cells in _batches(design, counts.n, wanted, opened, batch):
+            _ask(fast, bank, data, first, design, rows, cells, counts)
+            yield _state(counts, design, z, opened, looks, None)
+        looks += 1
+        z = sampling.level(looks, strict)
+        judged = sampling.judge(counts, design, z)
+        opened = opened & ~tolerance.allows(judged.drop, judged.half) & (counts.n < design.sizes).any(1)
+        yield _state(counts, design, z, opened, looks, judged)
+        wanted = sampling.more(counts, judged, design, opened)
+
+
+def _nothing(cells: int, strata: int) -> Counts:
+    return Counts(np.zeros((cells, strata), np.int64), np.zeros((cells, strata)), np.zeros((cells, strata)))
+
+
+def _state(counts: Counts, design: Design, z: float, opened: Any, looks: int, judged: sampling.Judged | None) -> State:
+    judged = judged or sampling.judge(counts, design, z)
+    seen = counts.n.sum(1)
+    half = np.where((counts.n > 0).all(1) | (seen == 0), judged.half, 1.0)
+    return State(judged.drop, np.where(seen > 0, half, 0.0 if looks else 1.0), seen, opened.copy(), looks,
+                 Counts(*(a.copy() for a in counts)), int(design.sizes.sum()))
+
+
+def _batches(design: Design, n: Any, wanted: Any, opened: Any, batch: int) -> Iterator[tuple[Any, Mapping[int, Any]]]:
+    """The examples that some cell wants, in batches of neighbours: their (stratum, place) rows, and for each cell which of them."""
+    lists = []
+    for h in range(len(design.order)):
+        low, high = int(n[opened, h].min(initial=0)), int(wanted[opened, h].max(initial=0))
+        lists += [(h, k) for k in range(low, high) if ((n[:, h] <= k) & (k < wanted[:, h])).any()]
+    every = np.array(lists).reshape(-1, 2)
+    old, new = n.copy(), wanted.copy()
+    for part in np.array_split(every, max(1, -(-len(every) // batch))) if len(every) else ():
+        inside = (old[:, part[:, 0]] <= part[:, 1]) & (part[:, 1] < new[:, part[:, 0]])  # (cells, rows)
+        yield part, {int(c): np.flatnonzero(inside[c]) for c in np.flatnonzero(inside.any(1))}
+
+
+def _ask(fast: Answers, bank: Bank, data: Data, first: Original, design: Design, part: Any, cells: Mapping[int, Any], counts: Counts) -> None:
+    """Ask each cell about its rows of a batch, and count."""
+    rows = torch.from_numpy(np.array([design.order[h][k] for h, k in part]))
+    x, old = data.inputs[rows], first.answers[rows]
+    truth = None if data.labels is None else data.labels[rows]
+    layers = {name: [i for i in places if i in cells] for name, places in bank.measured.items()}
+    layers = {name: places for name, places in layers.items() if places}
+    record = fast.engine.record(x, [n for name in layers for n in bank.layers[name].names])
+    for places in layers.values():
+        asked = [torch.from_numpy(cells[i]) for i in places]
+        answers = fast.changed(x, record, Pairs([bank.weights(i) for i in places], asked))
+        for i, mine, said in zip(places, asked, answers.split([len(a) for a in asked])):
+            was = old[mine]
+            change = (said != was).double() if truth is None else (was == truth[mine]).double() - (said == truth[mine]).double()
+            change = (change.flatten(1).mean(1) if change.ndim > 1 else change).numpy()
+            strata = part[cells[i], 0]
+            np.add.at(counts.n[i], strata, 1)
+            np.add.at(counts.sums[i], strata, change)
+            np.add.at(counts.squares[i], strata, change**2)
