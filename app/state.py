@@ -240,6 +240,12 @@ def set_focus(layer: str) -> None:
         st.session_state.focus = st.session_state["layer"] = layer
 
 
+def show_focus() -> None:
+    """Write the layer in focus into its picker, which forgets it while another page is on screen."""
+    if st.session_state.get("layer") != focus():
+        st.session_state["layer"] = focus()
+
+
 def chosen_layer() -> None:
     """The layer picker was used."""
     st.session_state.focus = st.session_state["layer"]

@@ -40,6 +40,7 @@ def show() -> None:
 
 def _focused(pictures: tuple[compute.Picture, ...]) -> None:
     names = [p.name for p in pictures]
+    state.show_focus()
     st.selectbox("Layer in focus", names, key="layer", on_change=state.chosen_layer)
     p = pictures[names.index(state.focus())]
     chart.show(plots.histogram(p.edges, p.before, p.after, p.zeros, p.count, p.threshold), key="histogram",
