@@ -430,7 +430,7 @@ def test_a_scan_runs_to_its_end_and_again():
     for name in [n for which in DIALS for n in answering(which)]:
         put(at, "scan.method", name)
         healthy(at)
-        press(at, "Start scan")
+        press(at, ("Start scan", "Scan again"))
         wait_for_button(at, "Scan again")
 
 
