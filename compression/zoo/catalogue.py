@@ -49,7 +49,7 @@ _AUGMENTED = dict(smoothing=0.05, flip=True, shift=2)
 ZOO = MappingProxyType({
     "lenet-300-100": Entry(
         "LeNet-300-100", "Three fully connected layers, the pruning papers' first subject.", lenet_300_100, data.fashion,
-        Training("adamw", 2e-3, 0.05, 128, 60, smoothing=0.05, flip=True, shift=1)),
+        Training("sgd", 0.1, 5e-4, 64, 70, smoothing=0.1, flip=True)),
     "lenet-5": Entry(
         "LeNet-5", "Two convolutions and two fully connected layers (Caffe's 20-50-500).", lenet_5, data.fashion,
         Training("adamw", 2e-3, 0.05, 128, 26, **_AUGMENTED)),
@@ -67,7 +67,7 @@ ZOO = MappingProxyType({
         Training("adamw", 3e-3, 0.05, 128, 32, **_AUGMENTED)),
     "row-lstm": Entry(
         "Row LSTM", "Reads an image row by row.", RowLSTM, data.fashion,
-        Training("adamw", 4e-3, 0.01, 128, 16, smoothing=0.05, shift=2)),
+        Training("adamw", 4e-3, 0.01, 128, 24, smoothing=0.05, flip=True)),
     "char-lstm": Entry(
         "Char LSTM", "Predicts the next character of Jane Austen.", lambda: CharLSTM(len(data.alphabet())), data.austen,
         Training("adamw", 4e-3, 0.01, 32, steps=5000)),
