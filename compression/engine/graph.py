@@ -32,7 +32,7 @@ class Graph:
                 if isinstance(m, nn.Conv2d):
                     m.weight = nn.Parameter(m.weight.contiguous(memory_format=torch.channels_last), requires_grad=False)
         self.operations = Operations(graph, self.root)
-        self.plans: dict[Any, Plan] = {}
+        self.plans: dict[Any, Any] = {}
         crossing = {p for name in names for p in self._plan(frozenset([name])).reads}
         self.keep = frozenset(crossing)  # what a change of any one weight may read; of several, no more than that
         self.axes = Axes.of(self._everything, sample)
@@ -54,13 +54,19 @@ class Graph:
             return self._run(x, frozenset())[self.operations.output]
 
     def record(self, x: Tensor, names: Iterable[str], weights: Weights | None = None) -> list[Any]:
-        """The record for changes of some weights only: the run ends where the last value that they may read is known.
+        """The record for changes of some weights only: what leads to no value that they may read is left out.
 
         weights: what stands in the network instead of the original's own, apart from the changes to come.
         """
-        until = max((p for name in names for p in self._plan(frozenset([name])).reads), default=0)
+        needed = frozenset().union(*(self._before(name) for name in names))
         with torch.inference_mode(), installed(self.root, self._as_run(weights or {})):
-            return self._run(x, self.keep, until)
+            return self._run(x, self.keep, needed)
+
+    def _before(self, name: str) -> frozenset[int]:
+        """Places of what must run to know the values that a change of a weight may read."""
+        if ("before", name) not in self.plans:
+            self.plans["before", name] = self.operations.ancestors(self._plan(frozenset([name])).reads)
+        return self.plans["before", name]
 
     def changed(self, record: list[Any], pairs: Pairs) -> Tensor:
         """Scores of each variant on its rows, one after another: (sum of the rows, ...). All variants change the same weights."""
@@ -102,14 +108,14 @@ class Graph:
             self.plans[key] = self.operations.plan(first, without=frozenset(first) if stacked else frozenset())
         return self.plans[key]
 
-    def _run(self, x: Tensor, keep: frozenset[int], until: int | None = None) -> list[Any]:
+    def _run(self, x: Tensor, keep: frozenset[int], only: frozenset[int] | None = None) -> list[Any]:
         if ("dense", keep) not in self.plans:
             every = range(len(self.operations.nodes) - 1)
             self.plans["dense", keep] = self.operations.plan(every, keep, without=frozenset([self.operations.input]))
         values: list[Any] = [None] * len(self.operations.nodes)
         x = x.contiguous(memory_format=torch.channels_last) if self.channels_last and x.ndim == 4 else x
         values[self.operations.input] = values[-1] = x  # the last place is the output node's, which computes nothing
-        execute(self.plans["dense", keep], values, until)
+        execute(self.plans["dense", keep], values, only)
         return values
 
     def _everything(self, x: Tensor) -> list[Any]:

@@ -63,6 +63,14 @@ class Operations:
         reads = sorted({p for i in order for p in map(self.place.get, self.nodes[i].all_input_nodes) if p not in felt})
         return Plan(stages, tuple(reads), tuple(first))
 
+    def ancestors(self, places: Iterable[int]) -> frozenset[int]:
+        """Some places, and all that their values are computed from."""
+        found = set(places)
+        for i in range(max(found, default=-1), -1, -1):
+            if i in found:
+                found |= {self.place[a] for a in self.nodes[i].all_input_nodes}
+        return frozenset(found)
+
     def _overwriting(self, i: int, own: set[int]) -> Run | None:
         """How to run an operation over an operand that nobody else needs; None where there is none."""
         node = self.nodes[i]
@@ -80,11 +88,11 @@ class Operations:
         return None
 
 
-def execute(plan: Plan, values: list[Any], until: int | None = None) -> None:
-    """Run a plan's operations, up to a place; values (one per operation of the network) are read and filled in."""
+def execute(plan: Plan, values: list[Any], only: frozenset[int] | None = None) -> None:
+    """Run a plan's operations, or those at some places; values (one per operation of the network) are read and filled in."""
     for place, run, ends in plan.stages:
-        if until is not None and place > until:
-            break
+        if only is not None and place not in only:
+            continue
         values[place] = run(values)
         for end in ends:
             values[end] = None
