@@ -234,10 +234,11 @@ def sparse(weight: Tensor, kept: Tensor) -> Encoded:
     if bool(kept.all()):
         return Dense(weight)
     values = weight.flatten()[kept]
-    return Sparse(tuple(weight.shape), _places(kept), Dense(values))
+    return Sparse(tuple(weight.shape), cheapest_places(kept), Dense(values))
 
 
-def _places(kept: Tensor) -> Encoded:
+def cheapest_places(kept: Tensor) -> Encoded:
+    """Which places (places,) bool are kept, in whichever way takes fewer bytes: a bitmap, or distances from one to the next."""
     best: tuple[int, int] | None = None
     where = kept.nonzero().flatten()
     gaps = torch.diff(where, prepend=where.new_tensor([-1])) - 1

@@ -38,7 +38,7 @@ def answer(points: Points, bits: int, point: str) -> Encoded:
     weight = points.weight
     if bits == 32 or not weight.numel():
         return Dense(weight)
-    power = (points.whole if point == "whole range" else points.best)[bits]
+    power = (points.whole if point == "minmax" else points.best)[bits]
     codes = _rounded(weight.flatten(), power, bits).add_(2 ** (bits - 1))
     unit = scaled((1,), torch.tensor([power + 127]), "e8m0")
     return scaled(tuple(weight.shape), codes, f"int{bits}", unit, weight.numel(), weight.numel())
@@ -59,7 +59,7 @@ METHOD = Method(
     survey="6.1",
     knobs=(
         Knob("bits", "Bits per weight", (*BITS, 32), 8, "Bits of each number, the sign among them.", "rise", off=32),
-        Knob("point", "Binary point", ("whole range", "least error"), "whole range",
+        Knob("point", "Binary point", ("minmax", "mse"), "minmax",
              "Put it so that no weight overflows, or where the squared error is least and the largest are clipped."),
     ),
     prepare=prepare,

@@ -8,18 +8,20 @@ from torch.nn.functional import pad
 
 from compression.encoded import Codes, Dense, Encoded, Levels
 from compression.method import Knob, Layer, Method
+from compression.quantization import clipping
 
 _GROUP = 64
 _HALF = torch.finfo(torch.float16)
 
 
 class Ranges(NamedTuple):
-    """A weight, and for each way of sharing a scale how many neighbours share one, and how far they reach."""
+    """A weight, and for each way of sharing a scale how many neighbours share one, how far they reach, and how far most do."""
 
     weight: Tensor
     size: dict[str, int]
     low: dict[str, Tensor]  # (groups,) the least value, 0 at most
     high: dict[str, Tensor]  # (groups,) the largest value, 0 at least
+    tails: dict[str, dict[str, tuple[Tensor, Tensor]]]  # clip rule -> two of (groups,)
 
 
 def prepare(weight: Tensor, layer: Layer) -> Ranges:
@@ -27,23 +29,49 @@ def prepare(weight: Tensor, layer: Layer) -> Ranges:
     groups = {per: _grouped(weight, count) for per, count in size.items()} if weight.numel() else {}
     low = {per: values.amin(1).clamp(max=0) for per, values in groups.items()}
     high = {per: values.amax(1).clamp(min=0) for per, values in groups.items()}
-    return Ranges(weight, size, low, high)
+    return Ranges(weight, size, low, high, {per: clipping.tails(values) for per, values in groups.items()})
 
 
-def answer(ranges: Ranges, bits: int, symmetric: bool, per: str) -> Encoded:
+def answer(ranges: Ranges, bits: int, symmetric: bool, per: str, clip: str = "minmax", rounding: str = "nearest",
+           narrow: bool = False) -> Encoded:
     weight = ranges.weight
     if bits == 32 or not weight.numel():
         return Dense(weight)
-    top, middle = 2**bits - 1, 2 ** (bits - 1)
-    low, high = ranges.low[per], ranges.high[per]
-    scale = _storable(torch.maximum(-low, high) / (middle - 1) if symmetric else (high - low) / top, bits, per)
-    step, size = scale.float(), ranges.size[per]
-    codes = (_grouped(weight, size) * (1 / step)[:, None]).round_()  # (groups, size); times 1 / step, as torch does
-    zero = None if symmetric else (-low / step).round().clamp(0, top)
-    codes = (codes.add_(middle) if zero is None else codes.add_(zero[:, None])).clamp_(0, top)
+    bottom, top, middle = int(narrow), 2**bits - 1, 2 ** (bits - 1)
+    groups = _grouped(weight, ranges.size[per])
+    low, high = _ends(ranges, groups, bits, per, clip)
+    scale = torch.maximum(-low, high) / (middle - 1) if symmetric else (high - low) / (top - bottom)
+    if clip == "mse":
+        share = _share(groups, scale, None if symmetric else low, bits, bottom)
+        low, scale = low * share, scale * share
+    scale = _storable(scale, bits, per)
+    step = scale.float()
+    codes = groups * (1 / step)[:, None]  # (groups, size); times 1 / step, as torch does
+    if rounding == "stochastic":
+        codes = codes.add_(torch.rand(codes.shape, generator=torch.Generator().manual_seed(0))).floor_()
+    else:
+        codes = codes.round_()
+    zero = None if symmetric else (bottom - low / step).round().clamp(bottom, top)
+    codes = (codes.add_(middle) if zero is None else codes.add_(zero[:, None])).clamp_(bottom, top)
     small = torch.uint8 if bits <= 8 else torch.int32
     stored = Codes(codes.flatten()[: weight.numel()].to(small), bits)
-    return Levels(tuple(weight.shape), stored, scale, None if zero is None else zero.to(small), middle, size)
+    return Levels(tuple(weight.shape), stored, scale, None if zero is None else zero.to(small), middle, ranges.size[per])
+
+
+def _ends(ranges: Ranges, groups: Tensor, bits: int, per: str, clip: str) -> tuple[Tensor, Tensor]:
+    """The values on the outermost levels, 0 between them, both (groups,): never beyond the least and the largest weight."""
+    low, high = ranges.low[per], ranges.high[per]
+    if clip in ("minmax", "mse"):
+        return low, high
+    least, largest = clipping.bell(groups, clip, bits) if clip in ("laplace", "gauss") else ranges.tails[per][clip]
+    return torch.maximum(low, least.clamp(max=0)), torch.minimum(high, largest.clamp(min=0))
+
+
+def _share(groups: Tensor, scale: Tensor, low: Tensor | None, bits: int, bottom: int) -> Tensor:
+    """The share of each group's range, (groups,), over which levels err least. low: where not symmetric."""
+    scale = torch.where(scale < torch.finfo(scale.dtype).tiny, torch.ones_like(scale), scale)
+    zero = torch.full_like(scale, 2 ** (bits - 1)) if low is None else (bottom - low / scale).round().clamp(bottom, 2**bits - 1)
+    return clipping.least_error(groups, scale, bottom - zero, 2**bits - 1 - zero)
 
 
 def sizes(shape: tuple[int, ...]) -> dict[str, int]:
@@ -83,7 +111,8 @@ def _storable(scale: Tensor, bits: int, per: str) -> Tensor:
 METHOD = Method(
     title="Uniform quantization",
     summary="Write each weight as a small whole number times a scale that it shares with its neighbours.",
-    reference="Jacob et al. 2018, Quantization and Training for Integer-Arithmetic Inference, arXiv:1712.05877",
+    reference="Jacob et al. 2018, arXiv:1712.05877; clip rules: Banner et al. 2018 (ACIQ), arXiv:1810.05723; "
+              "stochastic rounding: Gupta et al. 2015, arXiv:1502.02551",
     survey="6.1",
     knobs=(
         Knob("bits", "Bits per weight", (2, 3, 4, 5, 6, 7, 8, 16, 32), 8,
@@ -92,6 +121,13 @@ METHOD = Method(
              "Whether the levels reach as far below zero as above; if not, they cover just the range of the weights."),
         Knob("per", "One scale per", ("tensor", "channel", "group"), "channel",
              "Which weights share a scale: all, those of one output channel, or about 64 neighbours."),
+        Knob("clip", "Clip rule", clipping.RULES, "minmax",
+             "How far levels reach: to the last weight, to a percentile, to where the squared error is least, or to where it would "
+             "be for a bell curve (ACIQ)."),
+        Knob("rounding", "Rounding", ("nearest", "stochastic"), "nearest",
+             "Stochastic goes up as often as a weight is near to the level above: wrong more often, but right on average."),
+        Knob("narrow", "Narrow range", (False, True), False,
+             "Leave the lowest code unused, so that symmetric levels are the same on either side; seen where levels are clipped."),
     ),
     prepare=prepare,
     answer=answer,
@@ -99,5 +135,7 @@ METHOD = Method(
         ("scale", "The distance from one level to the next."),
         ("zero point", "The whole number that stands for the weight zero where levels are not symmetric."),
         ("group", "Neighbouring weights that share one scale."),
+        ("clipping", "Writing what lies beyond the outermost level as that level."),
+        ("stochastic rounding", "Rounding up with a chance equal to the distance from the level below, in steps."),
     ),
 )
