@@ -1,0 +1,120 @@
+"""A compressed network after a repair, and the judge that accepts or refuses it.
+
+A repair is kept only if, on held-out training examples, the network's answers come nearer to the original's: the mean
+Kullback-Leibler divergence from the original's class probabilities must fall. Labels are never looked at.
+"""
+
+import copy
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from math import isfinite
+from types import MappingProxyType
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from compression.apply import Compressed
+from compression.calibrate import Sample
+from compression.encoded import Encoded, replace_leaves
+from compression.evaluate import skeleton
+from compression.layers import find
+from compression.method import Layer
+from compression.network import Network
+from compression.network import network as as_network
+from compression.recipe import Step
+from compression.registry import method
+
+_BATCH = 256
+
+
+@dataclass(frozen=True, eq=False)
+class Repaired:
+    """A network under a recipe, with what repairs have changed since. A refused repair leaves both as they were."""
+
+    compressed: Compressed  # its stored layers, some perhaps with other values than the recipe alone gives
+    dense: Mapping[str, Tensor]  # parameters and buffers that are stored as they are and were changed, by name
+    name: str = "none"
+    described: str = "As the recipe leaves it."
+    before: float = float("nan")  # nats an answer, from the original's to this network's, on the held-out examples
+    after: float = float("nan")
+    accepted: bool = True
+
+    def weights(self) -> dict[str, Tensor]:
+        """All that replaces the original's tensors, by name, for evaluate and torch.func.functional_call."""
+        return self.compressed.weights() | dict(self.dense)
+
+
+def begin(compressed: Compressed) -> Repaired:
+    """A compressed network before any repair."""
+    return Repaired(compressed, MappingProxyType({}))
+
+
+def judged(start: Repaired, name: str, described: str, taken: Sample, encoded: Mapping[str, Encoded], dense: Mapping[str, Tensor]) -> Repaired:
+    """The network with some layers and dense tensors replaced, if that brings its answers nearer to the original's; else as it was."""
+    before = start.after if isfinite(start.after) else divergence(working(start), taken)
+    compressed = replace(start.compressed, encoded=MappingProxyType(dict(start.compressed.encoded) | dict(encoded)))
+    new = Repaired(compressed, MappingProxyType(dict(start.dense) | dict(dense)), name, described, before)
+    after = divergence(working(new), taken)
+    if after < before:
+        return replace(new, after=after)
+    told = f"{described} Refused: the distance from the original's answers went from {before:.4f} to {after:.4f} nats on {len(taken.held)} examples."
+    return replace(start, name=name, described=told, before=before, after=before, accepted=False)
+
+
+def not_applicable(start: Repaired, name: str, why: str) -> Repaired:
+    """The network as it was, and the reason in one sentence."""
+    return replace(start, name=name, described=why, before=start.after, accepted=False)
+
+
+def divergence(module: nn.Module, taken: Sample) -> float:
+    """Mean divergence of a module's answers from the original's on the held-out examples, nats."""
+    total = 0.0
+    with torch.inference_mode():
+        for x, scores in zip(taken.held_inputs.split(_BATCH), taken.held_scores.split(_BATCH)):
+            answers = F.log_softmax(module(x).float(), -1)
+            total += float(F.kl_div(answers, F.log_softmax(scores, -1), reduction="sum", log_target=True))
+    return total / taken.held_scores[..., 0].numel()
+
+
+def working(state: Repaired) -> nn.Module:
+    """A module that answers as the repaired network does. It shares the original's tensors where nothing was changed."""
+    module = skeleton(state.compressed.network.module)
+    put(module, state.weights())
+    return module
+
+
+def put(module: nn.Module, tensors: Mapping[str, Tensor]) -> None:
+    """Let the module's parameters and buffers of those names be these tensors. Nothing is written into the old ones."""
+    for full, tensor in tensors.items():
+        prefix, _, name = full.rpartition(".")
+        owner = module.get_submodule(prefix)
+        setattr(owner, name, nn.Parameter(tensor, requires_grad=False) if name in owner._parameters else tensor)
+
+
+def carry_on(tree: Encoded, steps: tuple[Step, ...], layer: Layer) -> Encoded:
+    """The later steps of a layer's chain on what a repair has stored."""
+    for step in steps:
+        known = method(step.method)
+        if known.refuses(layer.weight, layer) is None:
+            tree = replace_leaves(tree, known.consumes, lambda x, known=known, step=step: known.answer(known.prepare(x, layer), **dict(step.knobs)))
+    return tree
+
+
+def rebased(state: Repaired) -> Compressed:
+    """The same stored layers on a network whose dense tensors are the repaired ones: for writing files and for smaller modules.
+
+    To judge a repair, give weights() to evaluate beside the original network: this one's "original" is repaired too.
+    """
+    old = state.compressed.network
+    module = copy.deepcopy(old.module)
+    put(module, state.dense)
+    fresh = as_network(old.name, old.title, module, old.data, old.example)
+    return replace(state.compressed, network=_same_layers(fresh, old))
+
+
+def _same_layers(fresh: Network, old: Network) -> Network:
+    names = [layer.name for layer in find(fresh.module).layers]
+    if names != [layer.name for layer in old.layers]:
+        raise ValueError("the repaired network has other layers than the original, which no repair makes")
+    return fresh

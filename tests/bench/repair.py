@@ -1,0 +1,86 @@
+"""Every repair on ResNet-20 and LeNet-5: accuracy before and after, divergence on held-out examples, CPU seconds.
+
+    PYTHONPATH=. OMP_NUM_THREADS=1 python tests/bench/repair.py [examples of the validation split, 2000]
+
+Seconds are of one repair alone from a compressed network, its judging included; what is learnt of the original network once
+for all recipes is listed apart. "click" is charged everything: drawing examples, asking the original, all repairs and judging.
+The last line is one line of JSON.
+"""
+
+import json
+import statistics
+import sys
+import time
+
+import torch
+
+from compression.apply import compress
+from compression.calibrate import calibrate, sample
+from compression.evaluate import ask, order
+from compression.recipe import Recipe, step
+from compression.repair import biases, last, norms, survivors
+from compression.repair.click import best
+from compression.repair.compensate import compensate
+from compression.repair.repaired import begin
+from compression.zoo.shipped import load
+
+EXAMPLES = int(sys.argv[1]) if len(sys.argv) > 1 else 2000
+RECIPES = {
+    "70 % pruned": Recipe((step("pruning.magnitude", sparsity=0.7),)),
+    "85 % pruned": Recipe((step("pruning.magnitude", sparsity=0.85),)),
+    "3 bit": Recipe((step("quantization.uniform", bits=3),)),
+    "70 % pruned, 4 bit": Recipe((step("pruning.magnitude", sparsity=0.7), step("quantization.uniform", bits=4))),
+}
+
+
+def cpu(work):
+    start = time.process_time()
+    result = work()
+    return time.process_time() - start, result
+
+
+def accuracy(network, weights=None):
+    data = network.data["validation"]
+    rows = order(data)[:EXAMPLES]
+    hits = [(ask(network.module, weights, data, part).top == data.labels[part]).double() for part in rows.split(256)]
+    return 100 * float(torch.cat(hits).mean())
+
+
+def main():
+    torch.set_num_threads(1)
+    result = {"examples": EXAMPLES}
+    for name in ("resnet-20", "lenet-5"):
+        network = load(name)
+        best(compress(network, RECIPES["70 % pruned"]))  # warm
+        drawing, taken = cpu(lambda: sample(network))
+        learning, known = cpu(lambda: calibrate(taken, products=False))
+        dense = accuracy(network)
+        print(f"\n{network.title}: {dense:.1f} % on {EXAMPLES:,} validation examples. Once: {drawing:.2f} s to draw and ask, {learning:.2f} s to calibrate")
+        for words, recipe in RECIPES.items():
+            compressed = compress(network, recipe)
+            start = begin(compressed)
+            before = accuracy(network, start.weights())
+            print(f"  {words}: {before:.1f} %")
+            ways = {"norms": lambda: norms.re_estimate(start, taken), "biases": lambda: biases.correct(start, known),
+                    "last layer": lambda: last.refit(start, taken), "norms, last layer": lambda: last.refit(norms.re_estimate(start, taken), taken),
+                    "survivors": lambda: survivors.fit(start, known), "compensation": lambda: compensate(start, known),
+                    "click": lambda: best(compressed)}
+            rows = {}
+            for way, work in ways.items():
+                runs = [cpu(work) for _ in range(3 if way == "click" else 1)]
+                seconds, state = statistics.median(r[0] for r in runs), runs[0][1]
+                if state.before != state.before:  # it does not apply
+                    print(f"    {way:18s} {state.described}")
+                    continue
+                after = accuracy(network, state.weights()) if state.accepted or way == "click" else before
+                regained = (after - before) / (dense - before) if dense > before else float("nan")
+                rows[way] = {"after": round(after, 2), "regained": round(regained, 3), "cpu_s": round(seconds, 3), "accepted": state.accepted}
+                print(f"    {way:18s} {seconds:6.2f} s  {after:5.1f} %  {100 * regained:5.0f} % of the drop  KL {state.before:.4f} -> {state.after:.4f}"
+                      f"{'' if state.accepted else '  last step refused'}", flush=True)
+            result.setdefault(name, {"dense": round(dense, 2)})[words] = {"before": round(before, 2)} | rows
+    click = result["resnet-20"]["70 % pruned"]["click"]
+    print(f"\nOne click on ResNet-20 at 70 %: {100 * click['regained']:.0f} % of the drop in {click['cpu_s']:.2f} s of CPU")
+    print(json.dumps(result))
+
+
+main()

@@ -1,0 +1,276 @@
+"""What repairs must keep, and that they can be refused. On a small untrained network, so that it takes no time."""
+
+from types import MappingProxyType
+
+import pytest
+import torch
+from torch import nn
+from torch.nn import functional as F
+
+from compression import calibrate as cal
+from compression.apply import compress
+from compression.calibrate import calibrate, inputs_of, sample
+from compression.encoded import Levels, Sparse
+from compression.evaluate import evaluate
+from compression.network import network
+from compression.recipe import Recipe, step
+from compression.repair import biases, click, last, norms, repaired, survivors
+from compression.repair.compensate import compensate, compensated, output_error
+from compression.repair.repaired import begin, divergence, judged, rebased, working
+from compression.score import size_of
+from compression.zoo.data import Data
+
+PRUNED = Recipe((step("pruning.magnitude", sparsity=0.6),))
+ROUNDED = Recipe((step("quantization.uniform", bits=3, per="channel"),))
+DEEP = Recipe((step("pruning.magnitude", sparsity=0.6), step("sharing.kmeans", bits=3), step("coding.huffman")))
+
+
+class Branching(nn.Module):
+    """A stem, a depthwise convolution with a way around it, and a head: (n, 1, 8, 8) -> (n, 5)."""
+
+    def __init__(self, normed=True):
+        super().__init__()
+        self.stem = nn.Conv2d(1, 8, 3, padding=1, bias=not normed)
+        self.bn1 = nn.BatchNorm2d(8) if normed else nn.Identity()
+        self.each = nn.Conv2d(8, 8, 3, stride=2, padding=2, dilation=2, groups=4, bias=not normed)
+        self.bn2 = nn.BatchNorm2d(8) if normed else nn.Identity()
+        self.around = nn.Conv2d(8, 8, 1, stride=2)
+        self.head = nn.Linear(8 * 16, 5)
+
+    def forward(self, x):
+        y = F.relu(self.bn1(self.stem(x)))
+        return self.head(F.relu(self.bn2(self.each(y)) + self.around(y)).flatten(1))
+
+
+class Reader(nn.Module):
+    """An LSTM, attention on its states, and a head: (n, 1, 8, 8) -> (n, 5)."""
+
+    def __init__(self):
+        super().__init__()
+        self.lstm = nn.LSTM(8, 12, batch_first=True)
+        self.attention = nn.MultiheadAttention(12, 2, batch_first=True)
+        self.head = nn.Linear(12, 5)
+
+    def forward(self, x):
+        y, _ = self.lstm(x.squeeze(1))
+        return self.head(self.attention(y, y, y, need_weights=False)[0][:, -1])
+
+
+def made(build=Branching, seed=0):
+    torch.manual_seed(seed)
+    module = build()
+    x = torch.randn(600, 1, 8, 8) + torch.randn(600, 1, 1, 1)
+    module.train()
+    for part in x.split(100):
+        module(part)  # gives the normalisations statistics
+    module.eval()
+    data = {s: Data("noise", s, x[a:b], torch.zeros(b - a, dtype=torch.long), tuple("abcde"))
+            for s, a, b in (("train", 0, 400), ("validation", 400, 600))}
+    return network("small", "Small", module, MappingProxyType(data), x[:1])
+
+
+@pytest.fixture(scope="module")
+def small():
+    return made()
+
+
+@pytest.fixture(scope="module")
+def known(small):
+    return calibrate(sample(small, examples=200, held=150))
+
+
+def everything(state, known):
+    yield norms.re_estimate(state, known.sample)
+    yield biases.correct(state, known)
+    yield last.refit(state, known.sample)
+    yield survivors.fit(state, known)
+    yield compensate(state, known)
+
+
+def test_examples_are_of_the_training_split_and_those_that_judge_never_teach(small, known):
+    taken = known.sample
+    assert not set(taken.rows.tolist()) & set(taken.held.tolist())
+    assert len(taken.rows) == 200 and len(taken.held) == 150
+    assert torch.equal(taken.inputs, small.data["train"].inputs[taken.rows])
+    assert torch.equal(sample(small).rows, sample(small).rows) and not torch.equal(sample(small).rows, sample(small, seed=1).rows)
+    with pytest.raises(ValueError, match="train split"):
+        sample(network("bare", "Bare", Branching()))
+
+
+@pytest.mark.parametrize("build, layers", [(Branching, {"stem", "each", "around", "head"}),
+                                           (Reader, {"lstm.weight_ih_l0", "lstm.weight_hh_l0", "attention.in_proj_weight", "head"})])
+def test_statistics_are_those_of_a_plain_computation(build, layers):
+    net = made(build)
+    found = calibrate(sample(net, examples=100))
+    assert set(found.statistics) == layers and found.last == "head"
+    assert set(found.missing) == {layer.name for layer in net.layers} - layers
+    assert all(why.endswith(".") for why in found.missing.values())
+    quick = calibrate(sample(net, examples=100), products=False)
+    for name, stats in found.statistics.items():
+        assert torch.allclose(quick.statistics[name].outputs, stats.outputs, atol=1e-4)
+        assert torch.allclose(stats.output_mean, stats.outputs.mean(0)) and (quick.statistics[name].inputs is None) == (name != "lstm.weight_hh_l0")
+        assert torch.allclose(stats.inputs, stats.inputs.transpose(1, 2), atol=1e-5)
+        groups = net.layer(name).groups
+        assert stats.inputs.shape[0] == groups and (found.layer(name).inputs is None) == (groups > 1)
+
+
+@pytest.mark.parametrize("conv", [nn.Conv2d(4, 6, 3, padding=1), nn.Conv2d(4, 8, (3, 2), stride=(1, 2), padding=(2, 0), dilation=(2, 1), groups=2),
+                                  nn.Conv1d(4, 6, 5, stride=2, padding=2)], ids=str)
+def test_patches_times_the_weight_are_the_convolution(conv, monkeypatch):
+    x = torch.randn(5, 4, 11, 9) if isinstance(conv, nn.Conv2d) else torch.randn(5, 4, 30)
+    out = conv(x).movedim(1, -1).reshape(-1, conv.out_channels) - conv.bias
+    for most in (10_000, 20):
+        monkeypatch.setattr(cal, "POSITIONS", most)
+        rows = inputs_of(conv, "weight", (x,), None)
+        assert torch.allclose(cal.outputs_of(conv.weight, rows), out[cal.places(len(out))], atol=1e-5)
+
+
+@pytest.mark.parametrize("recipe", [PRUNED, ROUNDED, DEEP], ids=["pruned", "rounded", "deep"])
+def test_no_repair_changes_places_original_or_bytes_said(small, known, recipe):
+    before = {k: v.clone() for k, v in small.module.state_dict().items()}
+    compressed = compress(small, recipe)
+    for state in everything(begin(compressed), known):
+        for layer in small.layers:
+            form, old = state.compressed.encoded[layer.name], compressed.encoded[layer.name]
+            if isinstance(old, Sparse) and not (state.name == "last" and layer.name == "head"):  # which is stored anew
+                assert torch.equal(form.places.decode(), old.places.decode())
+                assert not form.decode()[old.decode() == 0].count_nonzero() or "sharing" in str(recipe)
+            assert len(form.to_bytes()) == form.nbytes and type(form) is type(old)
+        assert set(state.dense) <= set(before)
+    after = small.module.state_dict()
+    assert all(torch.equal(after[k], v) for k, v in before.items()), "the original was changed"
+
+
+@pytest.mark.parametrize("recipe", [PRUNED, ROUNDED, DEEP], ids=["pruned", "rounded", "deep"])
+def test_what_is_accepted_is_nearer_and_evaluates_as_it_was_judged(small, known, recipe):
+    for state in (*everything(begin(compress(small, recipe)), known), click.best(compress(small, recipe), known)):
+        if not state.accepted:
+            assert state.described.endswith(".")
+            continue
+        assert state.after < state.before or state.name == "none"
+        *_, end = evaluate(small, state.weights(), small.data["validation"])
+        with torch.inference_mode():
+            assert torch.equal(end.after.top, working(state)(small.data["validation"].inputs[end.places]).argmax(1))
+
+
+def test_a_harmful_repair_is_refused_with_both_distances(small, known):
+    start = begin(compress(small, ROUNDED))
+    noise = {"head.bias": small.module.head.bias + 100 * torch.arange(5)}
+    state = judged(start, "noise", "A bad idea.", known.sample, {}, noise)
+    assert not state.accepted and "Refused" in state.described and state.compressed is start.compressed and not state.dense
+    assert state.before == state.after == divergence(working(start), known.sample)
+    better = judged(start, "undone", "The original weight.", known.sample, {"head": compress(small, Recipe()).encoded["head"]}, {})
+    assert better.accepted and better.after < better.before
+
+
+def test_divergence_is_that_of_the_definition(small, known):
+    start = begin(compress(small, PRUNED))
+    p, q = (F.softmax(m(known.sample.held_inputs).double(), 1) for m in (small.module, working(start)))
+    assert divergence(working(start), known.sample) == pytest.approx(float((p * (p / q).log()).sum(1).mean()), rel=1e-4)
+    assert divergence(small.module, known.sample) == pytest.approx(0, abs=1e-6)
+
+
+def test_normalisations_measured_again_are_a_plain_recomputation(small, known):
+    compressed = compress(small, PRUNED)
+    state = norms.re_estimate(begin(compressed), known.sample)
+    assert state.accepted and set(state.dense) == {f"bn{i}.running_{kind}" for i in (1, 2) for kind in ("mean", "var")}
+    weights = compressed.weights()
+    sums = torch.zeros(2, 8)
+    for x in known.sample.inputs.split(norms._BATCH):
+        out = F.conv2d(x, weights["stem.weight"], padding=1)
+        sums += torch.stack([out.mean((0, 2, 3)), out.var((0, 2, 3), correction=1)])
+    batches = -(-len(known.sample.inputs) // norms._BATCH)
+    assert torch.allclose(state.dense["bn1.running_mean"], sums[0] / batches, atol=1e-5)
+    assert torch.allclose(state.dense["bn1.running_var"], sums[1] / batches, rtol=1e-4)
+
+
+def test_bias_correction_puts_the_mean_back_and_leaves_pruned_networks_alone():
+    net = made(lambda: Branching(normed=False))
+    known = calibrate(sample(net, examples=200, held=150))
+    start = begin(compress(net, ROUNDED))
+    state = biases.correct(start, known)
+    if state.accepted:
+        caught = {}
+        module = working(state)
+        module.around.register_forward_hook(lambda m, given, out: caught.update(x=given, out=out))
+        module(known.sample.inputs)
+        rows = inputs_of(module.around, "weight", caught["x"], None)
+        mean = (cal.outputs_of(module.around.weight, rows)).mean(0) + module.around.bias
+        assert torch.allclose(mean, known.statistics["around"].output_mean + net.module.around.bias, atol=1e-4)
+    refused = biases.correct(begin(compress(net, PRUNED)), known)
+    assert not refused.accepted and "quantization" in refused.described
+
+
+def test_survivors_are_the_least_squares_solution():
+    torch.manual_seed(0)
+    x, weight = torch.randn(300, 6), torch.randn(4, 6)
+    kept = torch.rand(4, 6) > 0.4
+    y = x @ weight.T
+    got = survivors.solve(x.T @ x / 300, x.T @ y / 300, weight, kept, 0.0)
+    for row in range(4):
+        at = kept[row].nonzero().flatten()
+        assert torch.allclose(got[row, at].float(), torch.linalg.lstsq(x[:, at], y[:, row, None]).solution[:, 0], atol=1e-3)
+        assert not got[row, ~kept[row]].any()
+
+
+@pytest.mark.parametrize("recipe", [ROUNDED, DEEP, PRUNED, Recipe((step("quantization.uniform", bits=2, symmetric=False, per="group"),))], ids=str)
+def test_compensation_is_never_further_from_the_layers_outputs_than_rounding(small, known, recipe):
+    compressed, nearer = compress(small, recipe), 0
+    for layer in small.layers:
+        products = known.statistics[layer.name].inputs
+        from compression.repair.compensate import stored
+        plain, _ = stored(layer, recipe.chain(layer.name))
+        new = compensated(layer.weight, plain, products)
+        rows = layer.weight.reshape(len(products), -1, products.shape[-1])
+        errors = [sum(float(output_error((w - f).double(), g.double()).sum()) for w, f, g in zip(rows, form.decode().reshape(rows.shape), products))
+                  for form in (new, plain)]
+        assert errors[0] <= errors[1] * 1.02 + 1e-9  # the same up to the damping
+        nearer += errors[0] < 0.9 * errors[1]
+        assert type(new) is type(plain) and new.nbytes == plain.nbytes
+        if isinstance(new, Levels):
+            assert torch.equal(new.scale, plain.scale)
+    assert nearer and compressed
+
+
+def test_the_last_layer_fitted_to_itself_does_not_move(small, known):
+    x, target = torch.randn(50, 6).double(), torch.randn(50, 3).double()
+    weight, bias = torch.randn(3, 6).double(), torch.randn(3).double()
+    same = last.fitted(x, x @ weight.T + bias, weight, bias, 0.1)
+    assert torch.allclose(same[0], weight) and torch.allclose(same[1], bias)
+    free, _ = last.fitted(x, target, weight, None, 0.0)
+    assert torch.allclose(free.T, torch.linalg.lstsq(x, target).solution)
+
+
+def test_a_locked_last_layer_is_stored_dense_and_one_in_the_recipe_by_its_steps(small, known):
+    for recipe in (DEEP, Recipe(DEEP.default, locked=("head",))):
+        compressed = compress(small, recipe)
+        state = last.refit(begin(compressed), known.sample)
+        assert type(state.compressed.encoded["head"]) is type(compressed.encoded["head"])
+        assert not state.accepted or "head.bias" in state.dense
+
+
+def test_a_repaired_network_can_be_written_and_answers_the_same(small, known):
+    state = click.best(compress(small, PRUNED), known)
+    whole = rebased(state)
+    assert state.accepted and size_of(whole) > 0
+    module = repaired.working(begin(whole))
+    x = small.data["validation"].inputs
+    assert torch.allclose(module(x), working(state)(x), atol=1e-5)
+
+
+def test_one_click_repairs_and_says_what_it_did(small, known):
+    for recipe in (PRUNED, ROUNDED, DEEP, Recipe()):
+        states = list(click.click(compress(small, recipe), known=known))
+        start = divergence(working(begin(compress(small, recipe))), known.sample)
+        assert states[-1].after <= start + 1e-9
+        assert [s.after for s in states] == sorted((s.after for s in states), reverse=True)
+        assert all(s.described.endswith(".") and s.name for s in states)
+
+
+def test_repairs_pass_over_what_they_cannot_see():
+    net = made(Reader)
+    known = calibrate(sample(net, examples=150, held=100))
+    for recipe in (PRUNED, ROUNDED):
+        for state in everything(begin(compress(net, recipe)), known):
+            assert state.described.endswith(".")
+            assert not state.accepted or state.after < state.before
