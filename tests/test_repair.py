@@ -15,12 +15,12 @@ from compression.evaluate import evaluate
 from compression.network import network
 from compression.recipe import Recipe, step
 from compression.repair import biases, click, last, norms, repaired, survivors
-from compression.repair.compensate import compensate, compensated, output_error
+from compression.repair.compensate import compensate, compensated, output_error, stored
 from compression.repair.repaired import begin, divergence, judged, rebased, working
 from compression.score import size_of
 from compression.zoo.data import Data
 
-PRUNED = Recipe((step("pruning.magnitude", sparsity=0.6),))
+PRUNED = Recipe((step("pruning.magnitude", sparsity=0.8),))
 ROUNDED = Recipe((step("quantization.uniform", bits=3, per="channel"),))
 DEEP = Recipe((step("pruning.magnitude", sparsity=0.6), step("sharing.kmeans", bits=3), step("coding.huffman")))
 
@@ -60,6 +60,9 @@ def made(build=Branching, seed=0):
     torch.manual_seed(seed)
     module = build()
     x = torch.randn(600, 1, 8, 8) + torch.randn(600, 1, 1, 1)
+    for part in module.modules():
+        if isinstance(part, nn.BatchNorm2d):
+            part.momentum = None
     module.train()
     for part in x.split(100):
         module(part)  # gives the normalisations statistics
@@ -215,10 +218,9 @@ def test_survivors_are_the_least_squares_solution():
 
 @pytest.mark.parametrize("recipe", [ROUNDED, DEEP, PRUNED, Recipe((step("quantization.uniform", bits=2, symmetric=False, per="group"),))], ids=str)
 def test_compensation_is_never_further_from_the_layers_outputs_than_rounding(small, known, recipe):
-    compressed, nearer = compress(small, recipe), 0
+    nearer = 0
     for layer in small.layers:
         products = known.statistics[layer.name].inputs
-        from compression.repair.compensate import stored
         plain, _ = stored(layer, recipe.chain(layer.name))
         new = compensated(layer.weight, plain, products)
         rows = layer.weight.reshape(len(products), -1, products.shape[-1])
@@ -229,7 +231,7 @@ def test_compensation_is_never_further_from_the_layers_outputs_than_rounding(sma
         assert type(new) is type(plain) and new.nbytes == plain.nbytes
         if isinstance(new, Levels):
             assert torch.equal(new.scale, plain.scale)
-    assert nearer and compressed
+    assert nearer
 
 
 def test_the_last_layer_fitted_to_itself_does_not_move(small, known):
