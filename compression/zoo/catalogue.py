@@ -49,7 +49,7 @@ _AUGMENTED = dict(smoothing=0.05, flip=True, shift=2)
 ZOO = MappingProxyType({
     "lenet-300-100": Entry(
         "LeNet-300-100", "Three fully connected layers, the pruning papers' first subject.", lenet_300_100, data.fashion,
-        Training("sgd", 0.1, 5e-4, 64, 70, smoothing=0.1, flip=True)),
+        Training("sgd", 0.1, 5e-4, 128, 50, smoothing=0.1, flip=True)),
     "lenet-5": Entry(
         "LeNet-5", "Two convolutions and two fully connected layers (Caffe's 20-50-500).", lenet_5, data.fashion,
         Training("adamw", 2e-3, 0.05, 128, 26, **_AUGMENTED)),
