@@ -67,7 +67,7 @@ class State:
 
 
 def adaptive(fast: Answers, bank: Bank, data: Data, first: Original, tolerance: Tolerance = Tolerance(), strict: bool = False,
-             seed: int = 0, batch: int = 128, strata: int = 8, pilot: int = 160, state: State | None = None) -> Iterator[State]:
+             seed: int = 0, batch: int = 128, strata: int = 8, pilot: int = 96, state: State | None = None) -> Iterator[State]:
     """Measure all cells of a bank, the doubtful ones on more examples, and give the state after each batch of examples.
 
     A cell is closed when its interval is as narrow as the tolerance asks (95 %), or all examples were judged. The same seed

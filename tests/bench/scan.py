@@ -1,0 +1,228 @@
+"""How much sooner the engine scans a network than asking it again for every layer and level, and whether the answers agree.
+
+    OMP_NUM_THREADS=1 python tests/bench/scan.py lenet-5 resnet-20 vit char-gpt
+
+Plain and quick alternate in this process on the same images (ABBA), one thread, processor time. Plain is tuned in its favour:
+no loader, inference mode, its best batch; it is timed on a slice and scaled, being linear in images and levels. Everything is
+charged to the engine: tracing, trying out, folding, compressing, the pass over the originals. --truth keeps the full grid's
+answers, from which coverage is simulated over many orders. The last line is JSON.
+"""
+
+import argparse
+import json
+import os
+import sys
+import threading
+import time
+from pathlib import Path
+
+import numpy as np
+import torch
+from scipy.stats import spearmanr
+from torch.utils.flop_counter import FlopCounterMode
+
+sys.path[:0] = [str(Path(__file__).parents[2])]
+from peak import peak  # noqa: E402
+
+from compression.engine import sampling, scan
+from compression.engine.answers import Answers
+from compression.engine.choose import choose
+from compression.engine.grid import Bank, full, table
+from compression.engine.plain import Pairs, installed, skeleton
+from compression.engine.sampling import Counts, Tolerance
+from compression.recipe import step
+from compression.zoo import shipped
+
+LEVELS = [step("pruning.magnitude", sparsity=s) for s in (0.3, 0.5, 0.7, 0.8, 0.9, 0.95)]
+LEVELS += [step("quantization.uniform", bits=b, symmetric=True, per="tensor") for b in (8, 6, 5, 4, 3, 2)]
+TOLERANCES = {"tolerant": Tolerance(0.01, 0.1), "half_point": Tolerance(0.005, 0.1), "half_point_flat": Tolerance(0.005, 0.0)}
+TARGETS = {"exact": {"lenet-5": 3, "resnet-20": 3, "vit": 2, "char-gpt": 2}, "tolerant": {"lenet-5": 20, "resnet-20": 30, "vit": 15},
+           "half_point": dict.fromkeys(("lenet-5", "resnet-20", "vit"), 12), "half_point_flat": dict.fromkeys(("lenet-5", "resnet-20", "vit"), 6)}
+
+
+def cpu(function, *arguments):
+    start = time.process_time()
+    result = function(*arguments)
+    return time.process_time() - start, result
+
+
+def plain_scan(module, weights, x, batch):
+    """(cells, n, ...) answers, the whole network asked for each."""
+    found = []
+    with torch.inference_mode():
+        for w in weights:
+            with installed(module, w):
+                found.append(torch.cat([module(part).argmax(-1) for part in x.split(batch)]))
+    return torch.stack(found)
+
+
+def best_batch(module, x):
+    speed = {}
+    with torch.inference_mode():
+        for _ in range(3):
+            for b in (16, 32, 64, 128, 256) if x.ndim > 2 else (8, 16, 32):
+                t, _ = cpu(module, x[:b])
+                speed.setdefault(b, []).append(t / min(b, len(x)))
+    return min(speed, key=lambda b: sorted(speed[b])[1])
+
+
+def needed(net, engine, x):
+    """Operations of one example: of the network, and of the mean layer's suffix. Attention and LSTM are scaled in."""
+    meta = skeleton(net.module).to("meta")
+    with FlopCounterMode(display=False) as true:
+        meta(x[:1].to("meta"))
+
+    def count(function, *arguments):
+        with FlopCounterMode(display=False) as counter:
+            function(*arguments)
+        return counter.get_total_flops() / 2
+
+    seen = count(engine.scores, x[:2])
+    _, record = engine.dense(x[:2])
+    parts = [count(engine.changed, record, Pairs([dict.fromkeys(layer.names, layer.weight)])) for layer in net.layers]
+    whole = true.get_total_flops()
+    return whole, whole * float(np.mean(parts)) / seen
+
+
+def two_threads(work, items):
+    """Wall seconds of work(item) with each item in a thread of its own."""
+    threads = [threading.Thread(target=work, args=item) for item in items]
+    start = time.perf_counter()
+    for t in threads:
+        t.start()
+    for t in threads:
+        t.join()
+    return time.perf_counter() - start
+
+
+def simulate(differences, margins, tolerance, seed):
+    """The adaptive scan on a full table (cells, n): same functions, no network. Estimates, half-widths, examples."""
+    design = sampling.design(margins, seed=seed)
+    sums = [np.concatenate([np.zeros((len(differences), 1)), np.cumsum(differences[:, o], 1)], 1) for o in design.order]
+    squares = [np.concatenate([np.zeros((len(differences), 1)), np.cumsum(differences[:, o] ** 2, 1)], 1) for o in design.order]
+    n = np.tile(sampling.start(design, 96), (len(differences), 1))
+    drop, half, opened, look = np.zeros(len(n)), np.zeros(len(n)), np.ones(len(n), bool), 0
+    while opened.any():
+        look += 1
+        at = [np.stack([np.take_along_axis(c, n[:, h : h + 1], 1)[:, 0] for h, c in enumerate(t)], 1) for t in (sums, squares)]
+        counts = Counts(n, *at)
+        judged = sampling.judge(counts, design, sampling.level(look))
+        drop, half = np.where(opened, judged.drop, drop), np.where(opened, judged.half, half)
+        opened &= ~tolerance.allows(judged.drop, judged.half) & (n < design.sizes).any(1)
+        n = sampling.more(counts, judged, design, opened)
+    return drop, half, n.sum(1)
+
+
+def within(drop, truth, tolerance):
+    return float((np.abs(drop - truth) <= np.maximum(tolerance.flat, tolerance.share * np.abs(truth)) + 1e-12).mean())
+
+
+def truth_of(name, fast, bank, data, rows, batch, folder):
+    """Differences (cells, n), margins (n,), and the margins' rows: from the folder, or from the full grid now."""
+    file = folder / f"{name}.npz"
+    if not file.exists():
+        folder.mkdir(parents=True, exist_ok=True)
+        first = scan.original(fast, data.inputs[rows], batch)
+        d = table(full(fast, bank, data.inputs, rows, batch), data.labels)
+        np.savez_compressed(file, d=d.reshape(*d.shape[:2], -1).mean(2).astype(np.float32), margins=first.margins, rows=rows.numpy())
+    held = np.load(file)
+    return held["d"].astype(float), held["margins"], held["rows"]
+
+
+def bench(name, asked):
+    net = shipped.load(name)
+    data, cells, found = net.data["test"], len(net.layers) * len(LEVELS), {}
+    n = min(asked.examples, len(data))
+    module = skeleton(net.module)
+    batch = best_batch(module, data.inputs)
+    setup, fast = cpu(lambda: Answers(choose(net.module, net.layers, data.inputs[:3])))
+    packing, bank = cpu(Bank, net.layers, LEVELS)
+    x = data.inputs[: asked.slice if data.kind != "text" else max(8, asked.slice // 8)]
+    few = [i for i in range(len(bank.cells)) if i % len(LEVELS) in (2, 9) and i not in bank.refused and i not in bank.same]
+    weights = [bank.weights(i) for i in few]
+    part = Bank(net.layers, [LEVELS[2], LEVELS[9]])
+
+    def quick():
+        return torch.cat([b.cells for b in full(fast, part, x, torch.arange(len(x)), batch)], 1)
+
+    plain_scan(module, weights[:1], x, batch), quick()
+    times, wrong, total = {"plain": [], "quick": []}, 0, 0
+    for _ in range(asked.rounds):
+        a, right = cpu(plain_scan, module, weights, x, batch)
+        b, answers = cpu(quick)
+        c, _ = cpu(quick)
+        d, _ = cpu(plain_scan, module, weights, x, batch)
+        times["plain"] += [a, d]
+        times["quick"] += [b, c]
+        got = answers[[i for i in range(len(part.cells)) if i not in part.refused and i not in part.same]]
+        wrong, total = wrong + int((got != right).sum()), total + right.numel()
+    each = {k: float(np.median(v)) / len(x) / len(few) for k, v in times.items()}  # seconds for one example of one cell
+    plain = each["plain"] * cells * n + packing
+    exact = plain / (each["quick"] * cells * n + packing + setup)
+    ratios = [p / q for p, q in zip(times["plain"], times["quick"])]
+    whole, suffix = needed(net, fast.engine, data.inputs)
+    found |= dict(exact=exact, disagreements=wrong, of=total, plain_us=each["plain"] * 1e6, batch=batch, engine=fast.engine.kind,
+                  setup_s=setup, exact_low=min(ratios), exact_high=max(ratios), reached=suffix / each["quick"],
+                  needed_mflop=suffix / 1e6)
+    if asked.threads == 2:
+        half = [x[: len(x) // 2], x[len(x) // 2 :]]
+        twins, modules = [fast, fast.twin()], [module, skeleton(module)]
+        slow = two_threads(lambda m, h: plain_scan(m, weights, h, batch), list(zip(modules, half)))
+        soon = two_threads(lambda f, h: [b for b in full(f, part, h, torch.arange(len(h)), batch)], list(zip(twins, half)))
+        found |= dict(exact_two_threads_wall=slow / soon)
+    seconds, ranked = cpu(lambda: dict(scan.ranking(fast, bank, net.data["train"].inputs[:32])))
+    found |= dict(first_picture=plain / (seconds + setup + packing), first_picture_ms=seconds * 1e3)
+    rows = torch.randperm(len(data), generator=torch.Generator().manual_seed(1))[: min(asked.truth_examples, n)]
+    differences, margins, _ = truth_of(name, fast, bank, data, rows, batch, asked.truth)
+    truth, places = differences.mean(1), [i for c in bank.measured.values() for i in c]
+    found |= dict(spearman=float(spearmanr([ranked[i] for i in places], truth[places]).statistic), truth_examples=differences.shape[1])
+    spent, first = cpu(scan.original, fast, data.inputs[:n], batch)
+    spent, state, covered = spent + setup + packing, None, []
+    few_data = type(data)(data.name, data.split, data.inputs[:n], data.labels[:n], data.classes, data.kind)
+    for key, tolerance in TOLERANCES.items():
+        if state is not None:  # go on from the looser tolerance's end
+            state = scan.State(**{**vars(state), "open": np.isin(np.arange(len(bank.cells)), places) & (state.n < n)})
+        took, states = cpu(lambda t=tolerance, s=state: list(scan.adaptive(fast, bank, few_data, first, t, state=s, batch=asked.batch)))
+        spent, state = spent + took, states[-1]
+        runs = [simulate(differences[places], margins, tolerance, seed) for seed in range(asked.seeds)]
+        inside = [within(drop, truth[places], tolerance) for drop, _, _ in runs]
+        holds = float(np.mean([(np.abs(d - truth[places]) <= h + 1e-12).mean() for d, h, _ in runs]))
+        covered.append(float(np.mean(inside)))
+        found |= {key: plain / spent, f"{key}_cpu_s": spent, f"{key}_examples_a_cell": float(state.n[places].mean()),
+                  f"{key}_in_tolerance": covered[-1], f"{key}_worst_seed": min(inside), f"{key}_intervals_hold": holds}
+        if differences.shape[1] == n == len(data):
+            found[f"{key}_executed_in_tolerance"] = within(state.drop, truth, tolerance)
+    found |= dict(coverage=min(covered), plain_cpu_s=plain, passes_peers=cells * n,
+                  passes_ours=n + float(state.n.sum()) * suffix / whole, suffix_share=suffix / whole)
+    return found
+
+
+def main():
+    ask = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    ask.add_argument("names", nargs="*", default=["lenet-5", "resnet-20", "vit", "char-gpt"])
+    for flag, default in dict(examples=10_000, slice=256, rounds=2, seeds=8, threads=1, truth_examples=10_000, batch=128).items():
+        ask.add_argument(f"--{flag.replace('_', '-')}", type=int, default=default)
+    ask.add_argument("--truth", type=Path, default=Path("/tmp/shrinkscope-truth"))
+    asked = ask.parse_args()
+    torch.set_num_threads(1)
+    peaks, results = [peak()], {}
+    for name in asked.names:
+        r = results[name] = bench(name, asked)
+        peaks.append(peak())
+        now = (peaks[-2] + peaks[-1]) / 2
+        r["share_of_peak"] = r.pop("reached") / now
+        r["bound"] = r["plain_us"] * now / r["needed_mflop"] / 1e12  # how many times quicker than plain at the processor's peak
+        for key, value in r.items():
+            target = TARGETS.get(key, {}).get(name)
+            verdict = "" if target is None else f"   target {target}: {'reached' if value >= target else 'missed'}"
+            print(f"{name:14} {key:32} {value if isinstance(value, str) else round(value, 4):>14}{verdict}")
+    moved = max(peaks) / min(peaks) - 1
+    print(f"matrix product {', '.join(f'{p / 1e9:.0f}' for p in peaks)} GF/s; load {os.getloadavg()[0]:.1f}")
+    if moved > 0.2:
+        print(f"the processor's speed moved by {moved:.0%} in this run: no verdict, run it again")
+    print(json.dumps({name: {k: v if isinstance(v, str) else round(v, 4) for k, v in r.items()} for name, r in results.items()}
+                     | {"peak_moved": round(moved, 3), "verdict": moved <= 0.2}))
+
+
+if __name__ == "__main__":
+    main()
