@@ -9,12 +9,15 @@ from typing import Any, NamedTuple
 import numpy as np
 import streamlit as st
 import torch
+from torch import Tensor
 
 from app.memory import Bounded
 from compression import measure, models
 from compression.apply import Compressed, compress, smaller, up_to
+from compression.encoded import Encoded
 from compression.evaluate import Progress, evaluate
 from compression.export import file_size, pack
+from compression.method import Layer
 from compression.models import Card
 from compression.network import Network
 from compression.own.examples import own_splits, read_data
@@ -43,7 +46,7 @@ def _own() -> Bounded:
 
 
 @st.cache_resource(show_spinner=False)
-def _memo() -> Bounded:
+def memo() -> Bounded:
     """Prepared and answered layers."""
     return Bounded(1 << 30)
 
@@ -137,14 +140,14 @@ def fingerprint(net: Network, recipe: Recipe) -> tuple[tuple[Step, ...], ...]:
 
 def compressed(net: Network, recipe: Recipe) -> Compressed:
     """A recipe on a network; layers done before are not done again."""
-    return compress(net, recipe, _memo())
+    return compress(net, recipe, memo())
 
 
-def _kept(key: Any, make: Callable[[], Any]) -> Any:
+def kept(key: Any, make: Callable[[], Any]) -> Any:
     """What is held under a key, made now where it is not."""
-    found = _memo().get(key)
+    found = memo().get(key)
     if found is None:
-        found = _memo()[key] = make()
+        found = memo()[key] = make()
     return found
 
 
@@ -159,7 +162,7 @@ class Picture(NamedTuple):
     before: np.ndarray  # (bins,)
     after: np.ndarray  # (bins,), entries that are zero left out
     zeros: float
-    threshold: float | None  # the largest magnitude removed, where a layer was pruned
+    threshold: float | None  # the magnitude that separates what was removed from what was kept, where one does
     bytes_before: int
     bytes_after: int
     sqnr: float
@@ -173,23 +176,30 @@ def pictures(net: Network, recipe: Recipe) -> tuple[Picture, ...]:
     rows = []
     for layer in net.layers:
         chain = recipe.chain(layer.name)
-        rows.append(_kept(("picture", net.digest, layer.name, chain), lambda layer=layer, chain=chain: _picture(layer, chain, done)))
+        rows.append(kept(("picture", net.digest, layer.name, chain), lambda layer=layer, chain=chain: picture(layer, chain, done.encoded[layer.name], done.refused[layer.name])))
     return tuple(rows)
 
 
-def _picture(layer: Any, chain: tuple[Step, ...], done: Compressed) -> Picture:
-    form, weight = done.encoded[layer.name], layer.weight
-    decoded = form.decode()
+def picture(layer: Layer, chain: tuple[Step, ...], form: Encoded, refused: tuple[str, ...]) -> Picture:
+    """What the charts need of a layer that is stored in some form."""
+    weight, decoded = layer.weight, form.decode()
     values, new = weight.flatten(), decoded.flatten()
     most = float(values.abs().max()) or 1.0
     kept = new[new != 0]
-    gone = values[(new == 0) & (values != 0)] if any(s.method.startswith("pruning") for s in chain) else values[:0]
+    cut = _cut(values, new) if any(s.method.startswith("pruning") for s in chain) else None
     edges = np.linspace(-most, most, BINS + 1)
     wrong = measure.error(weight, decoded)
     counts = [torch.histc(v, BINS, -most, most).numpy().astype(np.int64) for v in (values, kept.clamp(-most, most))]
     return Picture(layer.name, layer.kind, weight.numel(), chain, edges, *counts, 1 - len(kept) / max(len(new), 1),
-                   float(gone.abs().max()) if len(gone) else None, 4 * weight.numel(), form.nbytes, wrong.sqnr,
-                   measure.itemised(form), done.refused[layer.name])
+                   cut, 4 * weight.numel(), form.nbytes, wrong.sqnr,
+                   measure.itemised(form), refused)
+
+
+def _cut(before: Tensor, after: Tensor) -> float | None:
+    """The magnitude up to which all weights were removed and above which all were kept; None where there is none."""
+    size, gone = before.abs(), (after == 0) & (before != 0)
+    largest = float(size[gone].max()) if bool(gone.any()) else None
+    return largest if largest is not None and bool((size[after != 0] >= largest).all()) else None
 
 
 class Costs(NamedTuple):
@@ -207,7 +217,7 @@ class Costs(NamedTuple):
 
 def costs(net: Network, recipe: Recipe) -> Costs:
     """Everything about a recipe that needs no data."""
-    return _kept(("costs", net.digest, fingerprint(net, recipe)), lambda: _costs(net, recipe))
+    return kept(("costs", net.digest, fingerprint(net, recipe)), lambda: _costs(net, recipe))
 
 
 def _costs(net: Network, recipe: Recipe) -> Costs:
@@ -221,7 +231,7 @@ def _costs(net: Network, recipe: Recipe) -> Costs:
     weights = done.weights()
     originals = {layer.names[0]: layer.weight for layer in net.layers}
     wrong = measure.total_error(originals, {name: weights[name] for name in originals})
-    sizes = stages(net, recipe, _memo())
+    sizes = stages(net, recipe, memo())
     return Costs(size_of(done), sizes["original"], sizes, items, operations(net, up_to(recipe, "rank")), operations(net, Recipe()),
                  wrong.sqnr, wrong.zeros)
 
@@ -231,7 +241,7 @@ def operations(net: Network, recipe: Recipe) -> int | None:
     if net.example is None:
         return None
     key = ("operations", net.digest, fingerprint(net, recipe))
-    return _kept(key, lambda: measure.multiply_adds(smaller(compressed(net, recipe)), net.example))
+    return kept(key, lambda: measure.multiply_adds(smaller(compressed(net, recipe)), net.example))
 
 
 def judging(net: Network, recipe: Recipe, split: str) -> Iterator[Progress]:
@@ -250,12 +260,12 @@ def judging(net: Network, recipe: Recipe, split: str) -> Iterator[Progress]:
 
 def scanning(net: Network, name: str, knob: str, values: tuple[Any, ...], split: str, count: int) -> Iterator[Cell]:
     """A sensitivity scan with the shared memory of answers."""
-    return scan(net, name, knob, values, net.data[split], count, _memo(), dense())
+    return scan(net, name, knob, values, net.data[split], count, memo(), dense())
 
 
 def studying(net: Network, recipes: list[Recipe], split: str, count: int) -> Iterator[Point]:
     """A study with the shared memory of answers."""
-    return study(net, recipes, net.data[split], count, _memo(), dense())
+    return study(net, recipes, net.data[split], count, memo(), dense())
 
 
 def packed(net: Network, recipe: Recipe) -> bytes:

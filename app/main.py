@@ -15,7 +15,7 @@ sys.path.insert(0, str(ROOT))
 import streamlit as st  # noqa: E402
 
 from app import compute, parts, state, words  # noqa: E402
-from app.views import explore, opening, sensitivity, tradeoff  # noqa: E402
+from app.views import explore, methods, opening, sensitivity, tradeoff  # noqa: E402
 
 st.set_page_config("Shrinkscope", str(ROOT / "app" / "static" / "favicon.png"), layout="wide")
 ask = argparse.ArgumentParser(prog="streamlit run app/main.py --", exit_on_error=False)
@@ -27,6 +27,7 @@ state.begin(*compute.from_command_line(asked.model, asked.data))
 page = st.navigation(
     [
         st.Page(explore.show, title="Explore", url_path="explore", default=True),
+        st.Page(methods.show, title="Methods", url_path="methods"),
         st.Page(sensitivity.show, title="Sensitivity", url_path="sensitivity"),
         st.Page(tradeoff.show, title="Trade-off", url_path="trade-off"),
     ],

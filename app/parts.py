@@ -9,6 +9,7 @@ from app import compute, gallery, jobs, state, words
 from app.chart.ticker import tick
 from compression.evaluate import Progress, Quality
 from compression.method import Knob, Value
+from compression.recipe import Recipe
 from compression.registry import answering, method
 
 COUNTS, TEXT_COUNTS = (500, 1_000, 2_000), (32, 64, 256)  # examples that can be chosen for a scan or a study, besides all
@@ -75,13 +76,13 @@ def examples(label: str, key: str) -> int:
     return int(chosen or counts[min(1, len(counts) - 1)])
 
 
-def judgement() -> tuple[jobs.Job | None, Progress | None]:
-    """The evaluation of the recipe on screen: started where it is not, waited for just long enough for a first estimate."""
-    net, recipe, split = state.network(), state.recipe(), state.split()
+def judgement(of: Recipe | None = None, name: str = "accuracy") -> tuple[jobs.Job | None, Progress | None]:
+    """The evaluation of a recipe (that on screen): started where it is not, waited for just long enough for a first estimate."""
+    net, recipe, split = state.network(), of or state.recipe(), state.split()
     if not split:
         return None, None
     key = (net.digest, compute.fingerprint(net, recipe), net.data[split].digest)
-    job = jobs.quick.submit(state.owner("accuracy"), key, lambda: compute.judging(net, recipe, split))
+    job = jobs.quick.submit(state.owner(name), key, lambda: compute.judging(net, recipe, split))
     job.wait(FIRST_WAIT)
     return job, job.latest
 
@@ -111,7 +112,7 @@ def results() -> None:
     size.metric("Size of the file", words.size(costs.file_bytes), words.smaller(costs.file_bytes, costs.original_bytes),
                 delta_color="off", delta_arrow="off", border=True)
     with accuracy:
-        _accuracy(job, progress)
+        accuracy_card(job, progress)
     with flips:
         _flips(progress)
     if costs.multiply_adds is not None:
@@ -133,7 +134,8 @@ def _pending(job: jobs.Job) -> str:
     return job.error or "Accuracy: measuring…"
 
 
-def _accuracy(job: jobs.Job | None, progress: Progress | None) -> None:
+def accuracy_card(job: jobs.Job | None, progress: Progress | None) -> None:
+    """The accuracy with its interval, or what is known while it is measured."""
     net = state.network()
     title = "Next character" if net.data and net.data[state.split()].kind == "text" else "Accuracy"
     if progress is None:

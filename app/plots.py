@@ -179,3 +179,23 @@ def tradeoff(dots: Sequence[Mapping[str, object]], front: Sequence[int], knee: i
     figure.update_xaxes(type="log")
     figure.update_layout(showlegend=True, legend={"orientation": "h", "y": -0.2}, margin={"l": 60, "r": 16, "t": 44, "b": 80})
     return figure
+
+
+def ladder(labels: Sequence[str], sizes: Sequence[float], sqnr: Sequence[float], here: int | None, dial: str) -> go.Figure:
+    """One dial from end to end: the layer's bytes against its error, a dot a rung, the present one marked."""
+    kb, finite = np.asarray(sizes) / 1e3, np.array([s if np.isfinite(s) else np.nan for s in sqnr])
+    dots = {"type": "scatter", "x": kb, "y": finite, "mode": "lines+markers+text", "text": list(labels), "textposition": "top center",
+            "textfont": {"size": 10}, "line": {"color": NEW}, "marker": {"size": 7}, "hovertemplate": "%{text}: %{x:,.2f} KB, %{y:.1f} dB<extra></extra>"}
+    marked = [{"type": "scatter", "x": [kb[here]], "y": [finite[here]], "mode": "markers", "hoverinfo": "skip",
+               "marker": {"size": 15, "symbol": "diamond", "color": GONE}}] if here is not None and np.isfinite(finite[here]) else []
+    return _figure(f"What does each step of the dial cost? {dial}", "layer (KB)", "SQNR (dB), higher is closer", [dots, *marked],
+                   xaxis_rangemode="tozero")
+
+
+def curve(name: str, values: np.ndarray) -> go.Figure:
+    """What a preparation found: a curve for one axis, a map for two."""
+    if values.ndim == 1:
+        line = {"type": "scatter", "y": values, "mode": "lines", "line": {"color": NEW}, "hovertemplate": "%{x}: %{y:.4g}<extra></extra>"}
+        return _figure(name, "index (thinned)" if len(values) >= 400 else "index", "", [line])
+    cells = {"type": "heatmap", "z": values, "colorscale": "Cividis", "colorbar": {"thickness": 10}}
+    return _figure(name, "", "", [cells], yaxis_autorange="reversed")

@@ -6,6 +6,7 @@ widgets, before anything is drawn.
 
 import uuid
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from fnmatch import fnmatchcase
 from typing import Any
 
@@ -15,7 +16,7 @@ from app import compute
 from compression.link import from_link, to_link
 from compression.method import Value
 from compression.network import Network
-from compression.recipe import Recipe, Step, step
+from compression.recipe import Override, Recipe, Step, step
 from compression.registry import answering, dial, method
 
 DIALS = ("sparsity", "bits", "rank")
@@ -232,6 +233,12 @@ def pin(layer: str, new: Step) -> None:
     """Set one dial of one layer, from outside the table, and look at it."""
     set_focus(layer)
     set_recipe(recipe().with_pin(layer, new))
+
+
+def with_whole(layer: str, chain: tuple[Step, ...]) -> Recipe:
+    """The recipe on screen with one layer's chain replaced by another."""
+    others = tuple(o for o in recipe().overrides if o.pattern != layer)
+    return replace(recipe(), overrides=(Override(layer, chain, whole=True), *others))
 
 
 def set_focus(layer: str) -> None:

@@ -66,6 +66,12 @@ def encode(layer: Layer, chain: tuple[Step, ...], memo: Memo | None = None, owne
     return tree, tuple(refused)
 
 
+def prepared(layer: Layer, chain: tuple[Step, ...], memo: Memo, owner: str = "") -> Any:
+    """What the last step of a chain prepared on the first tensor it works on; None where it did not apply or met no such tensor."""
+    encode(layer, chain, memo, owner)
+    return memo.get((owner, layer.name, chain[:-1], chain[-1].method, 0))
+
+
 def _carry_out(tree: Encoded, step: Step, layer: Layer, memo: Memo, key: tuple[Any, ...]) -> Encoded:
     known = method(step.method)
     leaf = iter(range(1_000))
