@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
-from compression.encoded import Encoded
+from compression.encoded import Codes, Encoded
 
 
 def multiply_adds(module: nn.Module, example: Tensor) -> int:
@@ -53,8 +53,9 @@ def total_error(weights: Mapping[str, Tensor], decoded: Mapping[str, Tensor]) ->
 WORDS = {
     "values": "weights", "codes": "codes", "places": "places", "kept": "places", "scale": "scales", "zero": "scales",
     "codebook": "codebooks", "left": "factors", "right": "factors", "out": "factors", "core": "factors", "into": "factors",
-    "table": "code tables", "stream": "codes",
+    "table": "code tables", "stream": "codes", "lengths": "codes", "signs": "codes", "offset": "scales",
 }
+_WHOLE = ("places", "scale")  # parts all of whose buffers go by the part's own word
 
 
 def itemised(form: Encoded) -> dict[str, int]:
@@ -62,8 +63,46 @@ def itemised(form: Encoded) -> dict[str, int]:
     total: dict[str, int] = {}
     for path, count in form.items():
         parts = path.split(".")
-        word = WORDS["places"] if "places" in parts else next((WORDS[p] for p in reversed(parts) if p in WORDS), "weights")
+        within = next((p for p in _WHOLE if p in parts), None)
+        word = WORDS[within or next((p for p in reversed(parts) if p in WORDS), "values")]
         if word == "weights" and any(p in ("left", "right", "out", "core", "into") for p in parts):
             word = "factors"
         total[word] = total.get(word, 0) + count
     return total
+
+
+def place_format(form: Encoded) -> str | None:
+    """The name of the way in which a pruned tensor stores where its weights belong; None where nothing is left out.
+
+    Bitmap or relative index is whichever takes fewer bytes; a bitmap is one bit for each place, a relative index the
+    distance from one to the next. Compressed sparse rows (CSR) take more than either and are not used.
+    """
+    for name, part in form.parts():
+        if name == "places":
+            return _named(part, "relative index with fillers" if type(form).__name__ == "Relative" else "")
+        if isinstance(part, Encoded) and (found := place_format(part)):
+            return found
+    return None
+
+
+def _named(places: Encoded, what: str) -> str:
+    """Told by the form's own name, since each method may bring its own way to store places."""
+    parts = dict(places.parts())
+    match type(places).__name__:
+        case "Bitmap":
+            return "bitmap"
+        case "InGroups":
+            count = f"{parts['n']} of {parts['m']}"
+            return f"{count}, {_bits(parts['whole'])} a {'choice' if parts['choices'] else 'place'}"
+        case "InBlocks":
+            return f"blocks, {_named(parts['kept'], '')}"
+        case "InPatterns":
+            return f"patterns, {_bits(parts['codes'])} a kernel"
+        case "Gaps":
+            return f"relative index, {_bits(parts['codes'])}"
+    return f"{what or type(places).__name__.lower()}, {_bits(places)}"
+
+
+def _bits(codes: Encoded) -> str:
+    """How wide plain codes are, or the name of the coder that wrote them."""
+    return f"{codes.width} bits" if isinstance(codes, Codes) else f"{type(codes).__name__} coded"
