@@ -7,11 +7,12 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from compression import calibrate as cal
+from compression import layer_inputs
 from compression.apply import compress
-from compression.calibrate import calibrate, inputs_of, sample
+from compression.calibrate import calibrate, sample
 from compression.encoded import Levels, Sparse
 from compression.evaluate import evaluate
+from compression.layer_inputs import inputs_of
 from compression.network import network
 from compression.recipe import Recipe, step
 from compression.repair import biases, click, last, norms, repaired, survivors
@@ -123,9 +124,9 @@ def test_patches_times_the_weight_are_the_convolution(conv, monkeypatch):
     x = torch.randn(5, 4, 11, 9) if isinstance(conv, nn.Conv2d) else torch.randn(5, 4, 30)
     out = conv(x).movedim(1, -1).reshape(-1, conv.out_channels) - conv.bias
     for most in (10_000, 20):
-        monkeypatch.setattr(cal, "POSITIONS", most)
+        monkeypatch.setattr(layer_inputs, "POSITIONS", most)
         rows = inputs_of(conv, "weight", (x,), None)
-        assert torch.allclose(cal.outputs_of(conv.weight, rows), out[cal.places(len(out))], atol=1e-5)
+        assert torch.allclose(layer_inputs.outputs_of(conv.weight, rows), out[layer_inputs.places(len(out))], atol=1e-5)
 
 
 @pytest.mark.parametrize("recipe", [PRUNED, ROUNDED, DEEP], ids=["pruned", "rounded", "deep"])
@@ -198,7 +199,7 @@ def test_bias_correction_puts_the_mean_back_and_leaves_pruned_networks_alone():
         module.around.register_forward_hook(lambda m, given, out: caught.update(x=given, out=out))
         module(known.sample.inputs)
         rows = inputs_of(module.around, "weight", caught["x"], None)
-        mean = (cal.outputs_of(module.around.weight, rows)).mean(0) + module.around.bias
+        mean = (layer_inputs.outputs_of(module.around.weight, rows)).mean(0) + module.around.bias
         assert torch.allclose(mean, known.statistics["around"].output_mean + net.module.around.bias, atol=1e-4)
     refused = biases.correct(begin(compress(net, PRUNED)), known)
     assert not refused.accepted and "quantization" in refused.described

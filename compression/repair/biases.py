@@ -6,7 +6,8 @@ ResNet-20 at 70 % sparsity fell from 59 to 11 %): there, measure the normalisati
 
 from torch import Tensor, nn
 
-from compression.calibrate import Calibration, inputs_of, outputs_of, stepping
+from compression.calibrate import Calibration
+from compression.layer_inputs import inputs_of, outputs_of, stepping
 from compression.registry import dial
 from compression.repair.repaired import Repaired, judged, not_applicable, working
 from compression.repair.walk import changed_owners, run
@@ -16,7 +17,7 @@ def correct(start: Repaired, known: Calibration) -> Repaired:
     """Shift biases, or the means of the batch normalisation that follows, layer after layer in one forward pass."""
     recipe, network = start.compressed.recipe, start.compressed.network
     if any(dial(step.method) == "sparsity" for layer in network.layers for step in recipe.chain(layer.name)):
-        return not_applicable(start, "biases", "Bias correction is for quantization: after pruning it moves means whose spread has shrunk, and does harm.")
+        return not_applicable(start, "biases", "Bias correction is for quantization: after pruning, where the spread shrinks as well, it does harm.")
     module = working(start)
     shifted: dict[str, Tensor] = {}
 
@@ -35,7 +36,7 @@ def correct(start: Repaired, known: Calibration) -> Repaired:
             norm.running_mean = norm.running_mean - shift
             shifted[f"{known.norms[name]}.running_mean"] = norm.running_mean
 
-    with stepping(module, changed_owners(start, module, known), visit):
+    with stepping(changed_owners(start, module, known), visit):
         run(module, known.sample)
     if not shifted:
         return not_applicable(start, "biases", "No quantized layer here has a bias or a batch normalisation after it.")

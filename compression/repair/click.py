@@ -5,7 +5,6 @@ from dataclasses import replace
 
 from compression.apply import Compressed
 from compression.calibrate import Calibration, Sample, calibrate, sample
-from compression.network import Network
 from compression.registry import dial
 from compression.repair.biases import correct
 from compression.repair.compensate import compensate

@@ -11,8 +11,9 @@ import torch
 from torch import Tensor, nn
 
 from compression.apply import encode
-from compression.calibrate import Calibration, gram, inputs_of, stepping
+from compression.calibrate import Calibration
 from compression.encoded import Codes, Dense, Encoded, Levels, Shared, Sparse
+from compression.layer_inputs import gram, inputs_of, stepping
 from compression.method import Layer
 from compression.recipe import Step
 from compression.registry import dial
@@ -42,7 +43,7 @@ def compensate(start: Repaired, known: Calibration) -> Repaired:
         encoded[name] = carry_on(compensated(layer.weight, form, products), later, layer)
         setattr(owner, parameter, nn.Parameter(encoded[name].decode(), requires_grad=False))
 
-    with stepping(module, changed_owners(start, module, known), visit):
+    with stepping(changed_owners(start, module, known), visit):
         run(module, known.sample)
     if not encoded:
         return not_applicable(start, "compensation", "No layer here is stored as levels, a codebook, or kept weights and their places.")

@@ -23,7 +23,8 @@ def re_estimate(start: Repaired, taken: Sample) -> Repaired:
     with torch.no_grad():
         for x in taken.inputs.split(_BATCH):
             module(x)
-    return judged(start, "norms", f"The statistics of {len(parts)} batch normalisations measured again on {taken.described}.", taken, {}, statistics(parts))
+    told = f"The statistics of {len(parts)} batch normalisations measured again on {taken.described}."
+    return judged(start, "norms", told, taken, {}, statistics(parts))
 
 
 def awaken(module: nn.Module) -> dict[str, nn.modules.batchnorm._BatchNorm]:

@@ -8,6 +8,7 @@ tests/bench/sketches.py: at most 1.002 times its squared error for every k up to
 
 from collections.abc import Iterable, Sequence
 from heapq import heapify, heappop, heappush
+from itertools import pairwise
 
 import numpy as np
 from numpy.typing import NDArray
@@ -125,7 +126,7 @@ def refine(source: Source, books: Sequence[NDArray], steps: int = _STEPS) -> lis
 def _split(source: Source, book: Book, sizes: Sequence[int]) -> dict[int, Array]:
     """Larger codebooks: the run whose best cut in two gains most is cut, again and again."""
     at = [0, *np.searchsorted(source.values, between(book)).tolist(), source.size]
-    runs = [_best_cut(source, a, b) for a, b in zip(at, at[1:])]  # a heap, the largest gain first
+    runs = [_best_cut(source, a, b) for a, b in pairwise(at)]  # a heap, the largest gain first
     heapify(runs)
     found = {}
     while len(runs) < max(sizes):

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from compression.sketches.ordered import Array, Sums
+from compression.sketches.ordered import Sums
 
 BINS = 65_536
 _CHUNK = 1 << 17

@@ -30,4 +30,5 @@ def pruned(source: Ordered | Moments, sparsity: ArrayLike) -> Pruned:
     run = source.smallest(count)
     lost = np.maximum(run.end.second - run.start.second, 0.0)
     total = source.all.second
-    return Pruned(run.threshold, np.maximum(count, source.zeros) / source.size, lost, np.divide(lost, total, out=np.zeros_like(lost), where=total > 0))
+    share = np.divide(lost, total, out=np.zeros_like(lost), where=total > 0)
+    return Pruned(run.threshold, np.maximum(count, source.zeros) / source.size, lost, share)

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from compression.sketches.moments import Moments
-from compression.sketches.ordered import Array, Ordered, Run, Sums
+from compression.sketches.ordered import Ordered, Run, Sums
 
 _NEAR = 3  # float32 numbers to try on each side of where a bound should lie
 

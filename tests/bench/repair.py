@@ -46,38 +46,51 @@ def accuracy(network, weights=None):
     return 100 * float(torch.cat(hits).mean())
 
 
+def ways(compressed, taken, known):
+    """Every repair by name, from the same compressed network."""
+    start = begin(compressed)
+    return {
+        "norms": lambda: norms.re_estimate(start, taken), "biases": lambda: biases.correct(start, known),
+        "last layer": lambda: last.refit(start, taken), "norms, last layer": lambda: last.refit(norms.re_estimate(start, taken), taken),
+        "survivors": lambda: survivors.fit(start, known), "compensation": lambda: compensate(start, known), "click": lambda: best(compressed),
+    }
+
+
+def table(network, recipe, taken, known, dense):
+    """Way -> what it did, printed as it goes."""
+    compressed = compress(network, recipe)
+    before = accuracy(network, compressed.weights())
+    print(f"    before: {before:.1f} %")
+    rows = {"before": round(before, 2)}
+    for way, work in ways(compressed, taken, known).items():
+        runs = [cpu(work) for _ in range(3 if way == "click" else 1)]
+        seconds, state = statistics.median(r[0] for r in runs), runs[0][1]
+        if state.before != state.before:  # it does not apply
+            print(f"    {way:18s} {state.described}")
+            continue
+        after = accuracy(network, state.weights())
+        regained = (after - before) / (dense - before) if dense > before else float("nan")
+        rows[way] = {"after": round(after, 2), "regained": round(regained, 3), "cpu_s": round(seconds, 3), "accepted": state.accepted}
+        print(f"    {way:18s} {seconds:6.2f} s  {after:5.1f} %  {100 * regained:5.0f} % of the drop  KL {state.before:.4f} -> {state.after:.4f}"
+              f"{'' if state.accepted else '  (last step refused)'}", flush=True)
+    return rows
+
+
 def main():
     torch.set_num_threads(1)
     result = {"examples": EXAMPLES}
     for name in ("resnet-20", "lenet-5"):
         network = load(name)
         best(compress(network, RECIPES["70 % pruned"]))  # warm
-        drawing, taken = cpu(lambda: sample(network))
-        learning, known = cpu(lambda: calibrate(taken, products=False))
+        drawing, taken = cpu(lambda n=network: sample(n))
+        learning, known = cpu(lambda t=taken: calibrate(t, products=False))
         dense = accuracy(network)
-        print(f"\n{network.title}: {dense:.1f} % on {EXAMPLES:,} validation examples. Once: {drawing:.2f} s to draw and ask, {learning:.2f} s to calibrate")
+        print(f"\n{network.title}: {dense:.1f} % on {EXAMPLES:,} validation examples. "
+              f"Once for all recipes: {drawing:.2f} s to draw and ask, {learning:.2f} s to calibrate")
+        result[name] = {"dense": round(dense, 2)}
         for words, recipe in RECIPES.items():
-            compressed = compress(network, recipe)
-            start = begin(compressed)
-            before = accuracy(network, start.weights())
-            print(f"  {words}: {before:.1f} %")
-            ways = {"norms": lambda: norms.re_estimate(start, taken), "biases": lambda: biases.correct(start, known),
-                    "last layer": lambda: last.refit(start, taken), "norms, last layer": lambda: last.refit(norms.re_estimate(start, taken), taken),
-                    "survivors": lambda: survivors.fit(start, known), "compensation": lambda: compensate(start, known),
-                    "click": lambda: best(compressed)}
-            rows = {}
-            for way, work in ways.items():
-                runs = [cpu(work) for _ in range(3 if way == "click" else 1)]
-                seconds, state = statistics.median(r[0] for r in runs), runs[0][1]
-                if state.before != state.before:  # it does not apply
-                    print(f"    {way:18s} {state.described}")
-                    continue
-                after = accuracy(network, state.weights()) if state.accepted or way == "click" else before
-                regained = (after - before) / (dense - before) if dense > before else float("nan")
-                rows[way] = {"after": round(after, 2), "regained": round(regained, 3), "cpu_s": round(seconds, 3), "accepted": state.accepted}
-                print(f"    {way:18s} {seconds:6.2f} s  {after:5.1f} %  {100 * regained:5.0f} % of the drop  KL {state.before:.4f} -> {state.after:.4f}"
-                      f"{'' if state.accepted else '  last step refused'}", flush=True)
-            result.setdefault(name, {"dense": round(dense, 2)})[words] = {"before": round(before, 2)} | rows
+            print(f"  {words}")
+            result[name][words] = table(network, recipe, taken, known, dense)
     click = result["resnet-20"]["70 % pruned"]["click"]
     print(f"\nOne click on ResNet-20 at 70 %: {100 * click['regained']:.0f} % of the drop in {click['cpu_s']:.2f} s of CPU")
     print(json.dumps(result))
