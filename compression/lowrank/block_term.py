@@ -93,7 +93,6 @@ def fit(tensor: Tensor, blocks: int, r: int, s: int) -> tuple[tuple[Tensor, Tens
 
     A block is renewed by one sweep of orthogonal iteration from its own mixes, which cannot raise the error.
     """
-    first, second, third = tensor.shape
     outs, intos, cores, left_over, errors = [], [], [], tensor, []
     for turn in range(_TURNS + 1):
         for b in range(blocks):

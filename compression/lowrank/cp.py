@@ -48,6 +48,8 @@ class Terms(NamedTuple):
 
 
 class Fits(NamedTuple):
+    """What each rung found, for kernels of either kind."""
+
     shape: tuple[int, ...]
     kernels: dict[str, dict[int, Terms]]  # kind of kernel -> rank -> terms
 

@@ -49,7 +49,7 @@ def prepare(weight: Tensor, layer: Layer) -> Bases:
 
     One filter is added at a time, the best for what is left, so the error cannot rise with their number.
     """
-    out, into, height, width = weight.shape
+    _, into, height, width = weight.shape
     slices = weight.double().transpose(0, 1)  # (in, out, height, width)
     most = height * width
     columns, rows = slices.new_zeros(into, 0, height), slices.new_zeros(into, 0, width)
@@ -71,8 +71,7 @@ def prepare(weight: Tensor, layer: Layer) -> Bases:
 
 def answer(bases: Bases, rank: float) -> Encoded:
     mix, columns, rows = bases.fits[filters(bases.shape, rank)]
-    out, into, *_ = bases.shape
-    out_mix = mix.transpose(0, 1).reshape(out, -1).contiguous()  # (out, in * m)
+    out_mix = mix.transpose(0, 1).flatten(1).contiguous()  # (out, in * m)
     return Basis(bases.shape, Dense(out_mix), Outer(Dense(columns.flatten(0, 1)), Dense(rows.flatten(0, 1))))
 
 

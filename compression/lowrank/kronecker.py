@@ -39,6 +39,8 @@ class Split(NamedTuple):
 
 
 class Splits(NamedTuple):
+    """The weight split for each size of block."""
+
     shape: tuple[int, ...]
     by: dict[str, Split]
 
