@@ -9,8 +9,24 @@ import torch
 from safetensors.torch import load_file
 
 from compression.method import Layer
-from compression.quantization import (apot, binary, binary_bases, clipping, fixed_point, formats, hadamard, hqq, microscaling, minifloat,
-                                      nf4, nvfp4, outliers, power_of_two, ternary, uniform)
+from compression.quantization import (
+    apot,
+    binary,
+    binary_bases,
+    clipping,
+    fixed_point,
+    formats,
+    hadamard,
+    hqq,
+    microscaling,
+    minifloat,
+    nf4,
+    nvfp4,
+    outliers,
+    power_of_two,
+    ternary,
+    uniform,
+)
 
 WEIGHTS = Path(__file__).parents[1] / "assets" / "weights"
 THEIRS = {"e2m1": ml_dtypes.float4_e2m1fn, "e2m3": ml_dtypes.float6_e2m3fn, "e3m2": ml_dtypes.float6_e3m2fn,

@@ -107,7 +107,7 @@ def write(values: NDArray[Any], table: NDArray[Any]) -> bytes:
 def read(stream: bytes, table: NDArray[Any], count: int) -> Tensor:
     """The inverse of write: the first count values. Raises ValueError where the table or the stream cannot be right."""
     present = np.flatnonzero(table)
-    if count and not len(present) or len(stream) % 4:
+    if (count and not len(present)) or len(stream) % 4:
         raise ValueError("this ANS stream is damaged: its table is empty, or its length is no multiple of four bytes")
     places = np.zeros(count, np.int32)
     if len(present) > 1:

@@ -23,11 +23,12 @@ class Runs(Encoded):
 
 
 class Found(NamedTuple):
-    """Codes, where each run of equal ones starts, and how long it is."""
+    """Codes, where each run of equal ones starts, how long it is, and how often each length occurs."""
 
     codes: Tensor  # (n,)
     starts: Tensor  # (runs,)
-    lengths: Tensor  # (runs,)
+    lengths: Tensor  # (runs,) int32
+    often: Tensor  # (distinct lengths, 2): each length, and how many runs have it
     largest: int
 
 
@@ -36,23 +37,30 @@ def prepare(codes: Tensor, layer: Layer) -> Found:
     new = torch.ones(len(flat), dtype=torch.bool)
     new[1:] = flat[1:] != flat[:-1]
     starts = new.nonzero().flatten()
-    return Found(flat, starts, torch.diff(starts, append=starts.new_tensor([len(flat)])), int(flat.max()) if len(flat) else 0)
+    lengths = torch.diff(starts, append=starts.new_tensor([len(flat)])).int()
+    often = torch.stack(lengths.long().unique(return_counts=True), 1)
+    return Found(flat, starts, lengths, often, int(flat.max()) if len(flat) else 0)
 
 
 def answer(found: Found) -> Encoded:
     """Runs, with the width of lengths that takes fewest bytes; a longer run is written as several."""
-    codes, starts, lengths, largest = found
+    codes, starts, lengths, often, largest = found
     small, wide = codes.to(torch.uint8 if largest < 256 else torch.int32), needed(largest)
     plain = Codes(small, wide)
     if not len(codes):
         return plain
-    pieces = {width: int((-(-lengths // 2**width)).sum()) for width in range(1, WIDEST + 1)}
+    pieces = {width: int((_parts(often[:, 0], width) * often[:, 1]).sum()) for width in range(1, WIDEST + 1)}
     width = min(pieces, key=lambda w: pieces[w] * (w + wide))
-    parts = -(-lengths // 2**width)
+    parts = _parts(lengths, width)
     written = torch.full((int(parts.sum()),), 2**width - 1, dtype=torch.int32)
-    written[parts.cumsum(0) - 1] = ((lengths - 1) % 2**width).int()
+    written[parts.cumsum(0) - 1] = lengths - 1 & 2**width - 1
     runs = Runs(Codes(small[starts].repeat_interleave(parts), wide), Codes(written.to(torch.uint8) if width <= 8 else written, width))
     return runs if runs.nbytes < plain.nbytes else plain
+
+
+def _parts(lengths: Tensor, width: int) -> Tensor:
+    """How many entries each run takes."""
+    return (lengths - 1 >> width) + 1
 
 
 METHOD = Method(

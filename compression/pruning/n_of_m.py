@@ -29,6 +29,10 @@ class InGroups(Encoded):
     rest: Encoded  # Codes: the same for the shorter groups
     choices: bool  # whether a code stands for a whole choice
 
+    def __post_init__(self) -> None:
+        if self.m not in SIZES or not 0 < self.n < self.m:
+            raise ValueError(f"groups are of {', '.join(map(str, SIZES))} and keep fewer, not {self.n} of {self.m}")
+
     def decode(self) -> Tensor:
         """Places kept, (kept count,) int64 ascending."""
         moved = _inputs_last(torch.empty(self.shape)).shape  # (out, *kernel, in)

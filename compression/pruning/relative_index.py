@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from compression.encoded import Codes, Dense, Encoded
-from compression.method import Knob, Layer, Method
+from compression.method import Knob, Method
 from compression.pruning import magnitude
 
 WIDTHS = (2, 3, 4, 5, 6, 7, 8)
@@ -57,7 +57,8 @@ METHOD = Method(
     knobs=(
         Knob("sparsity", "Sparsity", tuple(i / 100 for i in range(100)), 0.9, "Share of weights set to zero, smallest first.",
              "fall", off=0.0),
-        Knob("index", "Bits of a distance", WIDTHS, 5, "Few make distances short and fillers frequent; the paper takes 5, and 4 for AlexNet and VGG."),
+        Knob("index", "Bits of a distance", WIDTHS, 5, 
+             "With few, distances are short and fillers frequent; the paper takes 5, and 4 for AlexNet and VGG."),
     ),
     prepare=magnitude.prepare,
     answer=answer,

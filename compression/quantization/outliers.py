@@ -10,7 +10,7 @@ from compression.encoded import Dense, Encoded, cheapest_places
 from compression.method import Knob, Layer, Method
 from compression.quantization import uniform
 
-SHARES = (0.005, 0.01, 0.02, 0.03, 0.05)
+SHARES = (0.01, 0.02, 0.03, 0.05, 0.1)
 
 
 @dataclass(frozen=True, eq=False)
