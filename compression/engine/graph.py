@@ -7,9 +7,10 @@ import torch
 from torch import Tensor, nn
 
 from compression.engine.batch import Axes, joined, take
+from compression.engine.fold import fold, pool_by_views
 from compression.engine.plain import Pairs, Weights, installed
 from compression.engine.plan import Operations, Plan, execute
-from compression.engine.trace import fold, trace
+from compression.engine.trace import trace
 
 
 class Graph:
@@ -27,6 +28,7 @@ class Graph:
         self.folded, self.channels_last, self.together = folded, channels_last, together
         graph, self.root = trace(module)
         self.factors = fold(graph, self.root) if folded else {}
+        pool_by_views(graph, self.root)
         if channels_last:
             for m in self.root.modules():
                 if isinstance(m, nn.Conv2d):

@@ -10,7 +10,6 @@ from typing import Any
 import torch
 from torch import fx, nn
 from torch.nn import functional as F
-from torch.nn.utils.fusion import fuse_conv_bn_weights
 
 from compression.engine.plain import skeleton
 
@@ -20,7 +19,7 @@ class Untraceable(Exception):
 
 
 _BINARY = {operator.iadd: operator.add, operator.isub: operator.sub, operator.imul: operator.mul, operator.itruediv: operator.truediv}
-_CONVOLUTIONS = (nn.Conv1d, nn.Conv2d, nn.Conv3d)
+CONVOLUTIONS = (nn.Conv1d, nn.Conv2d, nn.Conv3d)
 
 
 def trace(module: nn.Module) -> tuple[fx.Graph, nn.Module]:
@@ -81,38 +80,6 @@ def _overwrites(node: fx.Node, root: nn.Module) -> bool:
     return False
 
 
-def fold(graph: fx.Graph, root: nn.Module) -> dict[str, torch.Tensor]:
-    """Batch normalisation taken into the convolution before it, where that is read by nothing else; root gets weights of its own.
-
-    Returns by weight name the factor of each output channel. A compressed weight times that factor is the folded weight: the
-    weight is compressed as it stands in the network, then folded (Jacob et al. 2018, arXiv:1712.05877, section 3.2).
-    """
-    factors: dict[str, torch.Tensor] = {}
-    calls = [n.target for n in graph.nodes if n.op == "call_module"]
-    attributes = {n.target for n in graph.nodes if n.op == "get_attr"}
-    owners: dict[int, int] = {}
-    for _, p in root.named_parameters(remove_duplicate=False):
-        owners[id(p)] = owners.get(id(p), 0) + 1
-    for node in list(graph.nodes):
-        before = node.args[0] if node.op == "call_module" and len(node.args) == 1 else None
-        if not isinstance(before, fx.Node) or before.op != "call_module" or len(before.users) > 1:
-            continue
-        conv, norm = root.get_submodule(before.target), root.get_submodule(node.target)
-        name = f"{before.target}.weight"
-        if not (isinstance(conv, _CONVOLUTIONS) and isinstance(norm, nn.modules.batchnorm._BatchNorm) and norm.running_var is not None
-                and calls.count(before.target) == calls.count(node.target) == 1 and name not in attributes
-                and owners[id(conv.weight)] == 1):
-            continue
-        scale = torch.rsqrt(norm.running_var + norm.eps)
-        factors[name] = (scale if norm.weight is None else norm.weight * scale).detach().reshape(-1, *[1] * (conv.weight.ndim - 1))
-        conv.weight, conv.bias = fuse_conv_bn_weights(conv.weight, conv.bias, norm.running_mean, norm.running_var, norm.eps,
-                                                      norm.weight, norm.bias)
-        conv.requires_grad_(False)
-        node.replace_all_uses_with(before)
-        graph.erase_node(node)
-    return factors
-
-
 def in_place(node: fx.Node, root: nn.Module) -> tuple[int, Any] | None:
     """For an operation that could overwrite one of its operands: which, and how. None for all others."""
     if node.op == "call_module":
@@ -133,5 +100,5 @@ def _add_into(a: Any, b: Any) -> Any:
 def makes_new(node: fx.Node, root: nn.Module) -> bool:
     """Whether an operation's result is surely a tensor of its own, not a view of an operand."""
     if node.op == "call_module":
-        return isinstance(root.get_submodule(node.target), (*_CONVOLUTIONS, nn.Linear, nn.modules.batchnorm._BatchNorm, nn.LayerNorm, nn.ReLU))
+        return isinstance(root.get_submodule(node.target), (*CONVOLUTIONS, nn.Linear, nn.modules.batchnorm._BatchNorm, nn.LayerNorm, nn.ReLU))
     return node.op == "call_function" and node.target in (operator.add, torch.add, operator.mul, torch.mul, F.conv2d, F.linear, F.relu)
