@@ -159,7 +159,7 @@ def test_the_accuracy_is_that_of_plain_python(network):
     card = shown.get("Accuracy") or shown["Next character"]
     assert card.value == words.share(quality.accuracy.value)
     assert shown["Answers changed"].value == f"{quality.changed:,}"
-    assert shown["Answers changed"].delta == f"{quality.newly_wrong:,} worse, {quality.newly_right:,} better"
+    assert shown["Answers changed"].delta == f"✗ {quality.newly_wrong:,} · ✓ {quality.newly_right:,}"
 
 
 def positions(ladder) -> list:
