@@ -214,6 +214,14 @@ def test_codebooks_of_every_size_are_the_optimum_nearly(name):
         last = error
 
 
+def test_long_codebooks_too():
+    """Beyond 64 entries the seed is the best split into short runs only."""
+    x = torch.from_numpy(np.random.default_rng(1).standard_t(3, 3000).astype(np.float32))
+    best = optimum(np.sort(x.numpy())[::3].astype(np.float64), 256)
+    for k, (book, error) in codebooks.codebooks(instant.prepare(x[x.argsort()[::3]]), (100, 128, 256)).items():
+        assert len(book) == k and error <= best[k - 1] * 1.005
+
+
 @pytest.mark.parametrize("name", ["heavy", "outlier", "ties", "pruned", "positive", "constant", "one", "tiny"])
 def test_codebooks_from_a_histogram_are_nearly_as_good(name):
     """Without sorting: the true error of the entries, not what the histogram takes it for, is held to the optimum."""
@@ -296,5 +304,6 @@ def test_settings_out_of_range_are_refused():
         pruned(source, 1.5)
     with pytest.raises(ValueError, match="2 to 16"):
         instant.quantize(source, 1)
-    with pytest.raises(ValueError, match="at least one"):
-        codebooks.codebooks(source, [0])
+    for size in (0, 257):
+        with pytest.raises(ValueError, match="at least one"):
+            codebooks.codebooks(source, [size])

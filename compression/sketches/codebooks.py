@@ -7,23 +7,24 @@ tests/bench/sketches.py: at most 1.002 times its squared error for every k up to
 """
 
 from collections.abc import Iterable, Sequence
-from heapq import heapify, heappop, heappush
-from itertools import pairwise
 
 import numpy as np
+from numpy.lib.stride_tricks import sliding_window_view
 from numpy.typing import NDArray
 
 from compression.sketches.histogram import Histogram
-from compression.sketches.ordered import Array, Ordered
+from compression.sketches.ordered import Array, Ordered, Sums
 
 Book = NDArray[np.float32]
 Source = Ordered | Histogram
-EXACT = 64  # up to so many entries the seed is the best partition of the bins; beyond, that of 64 is split further
-_FEW = 450
+MOST = 256
+_EXACT = 64  # up to so many entries the seed is the best partition of the bins
 _BINS = 420
+_MORE_BINS = 1500  # beyond, of more bins, the best partition into runs of
+_REACH = 64  # bins at the most
+_FEW = 450  # distinct values that each have a bin
 _SPREAD = (40, 64)  # bins of equal width, and of equal counts
 _TAIL = 50
-_CUTS = 128
 _STEPS = 150
 
 
@@ -34,8 +35,8 @@ def codebooks(source: Source, sizes: Iterable[int], steps: int = _STEPS) -> dict
     """
     distinct = source.distinct
     wanted = sorted(set(sizes))
-    if not wanted or wanted[0] < 1:
-        raise ValueError(f"a codebook has at least one entry; asked for {wanted}")
+    if not wanted or wanted[0] < 1 or wanted[-1] > MOST:
+        raise ValueError(f"a codebook has at least one entry and at most {MOST}; asked for {wanted}")
     short = [k for k in wanted if k < len(distinct)]
     started = seeds(source, short) if short else {}
     books = dict(zip(short, refine(source, [started[k] for k in short], steps)))
@@ -63,39 +64,44 @@ def error(source: Source, book: NDArray) -> float:
 
 def seeds(source: Source, sizes: Sequence[int]) -> dict[int, Array]:
     """Size of the codebook -> its entries before refinement. Every size is below the count of distinct weights."""
-    edges = _bins(source)
-    sums = source.upto(edges)
-    starts = _best_runs(*sums, min(EXACT, len(edges) - 1, max(sizes)))
     found = {}
-    for k in (k for k in sizes if k <= len(starts)):
-        cuts = [len(edges) - 1]
-        for round_ in range(k - 1, -1, -1):
-            cuts.append(int(starts[round_][cuts[-1]]))
-        at = cuts[::-1]  # (k + 1,)
-        found[k] = np.sort(np.diff(sums.first[at]) / np.maximum(np.diff(sums.count[at]), 1))
-    larger = [k for k in sizes if k > len(starts)]
-    if larger:
-        longest = found[len(starts)] if len(starts) in found else seeds(source, [len(starts)])[len(starts)]
-        found |= _split(source, refine(source, [longest])[0], larger)
+    for some, count, reach in (([k for k in sizes if k <= _EXACT], _BINS, None), ([k for k in sizes if k > _EXACT], _MORE_BINS, _REACH)):
+        if not some:
+            continue
+        edges = _bins(source, count)
+        sums = source.upto(edges)
+        starts = _best_runs(sums, max(some), len(edges) - 1 if reach is None or len(edges) <= _FEW else reach)
+        for k in some:
+            cuts = [len(edges) - 1]
+            for round_ in range(k - 1, -1, -1):
+                cuts.append(int(starts[round_][cuts[-1]]))
+            at = cuts[::-1]  # (k + 1,)
+            found[k] = np.sort(np.diff(sums.first[at]) / np.maximum(np.diff(sums.count[at]), 1))
     return found
 
 
-def _best_runs(count: Array, first: Array, second: Array, longest: int) -> list[NDArray[np.int64]]:
+def _best_runs(sums: Sums, longest: int, reach: int) -> list[NDArray[np.int64]]:
     """For each number of runs up to the longest, and each end, where the last run starts in the best split of what is before.
 
-    best[j] after k rounds is the least error of splitting the first j bins into k runs. In float32: a seed needs no more.
+    best[j] after k rounds is the least error of splitting the first j bins into k runs, none over more than `reach` bins. In
+    float32: a seed needs no more.
     """
-    n, s = count[:, None] - count, first[:, None] - first  # (end, start)
-    cost = second[:, None] - second - np.divide(s * s, n, out=np.zeros_like(s), where=n > 0)
-    cost[np.triu_indices(len(count), 1)] = np.inf  # a run does not end before it starts
-    cost /= max(float(cost[-1, 0]), np.finfo(np.float64).tiny)
+    ends = np.arange(len(sums.count))
+    begins = ends[:, None] + np.arange(-reach, 0)  # (end, start)
+    n, s, q = (each[:, None] - each[begins.clip(0)] for each in sums)
+    cost = q - np.divide(s * s, n, out=np.zeros_like(s), where=n > 0)
+    cost /= max(float(sums.second[-1] - sums.second[0]), np.finfo(np.float64).tiny)
+    cost[begins < 0] = np.inf
     cost = np.maximum(cost, 0, dtype=np.float32, casting="same_kind")
-    best, rows, held = cost[:, 0].copy(), np.arange(len(count)), np.empty_like(cost)
-    starts = [np.zeros(len(count), np.int64)]
-    for _ in range(1, longest):
-        np.add(cost, best, out=held)
-        starts.append(held.argmin(1))
-        best = held[rows, starts[-1]]
+    held, best = np.empty_like(cost), np.full(len(ends) + reach, np.inf, np.float32)  # infinite before the first bin
+    best[reach] = 0
+    before = sliding_window_view(best, reach)[: len(ends)]  # (end, start), always the errors there are now
+    starts = []
+    for _ in range(longest):
+        np.add(cost, before, out=held)
+        last = held.argmin(1)
+        starts.append(np.maximum(ends + last - reach, 0))
+        best[reach:] = held[ends, last]
     return starts
 
 
@@ -123,40 +129,7 @@ def refine(source: Source, books: Sequence[NDArray], steps: int = _STEPS) -> lis
     return [b.astype(np.float32) for b in np.split(centres, np.cumsum(length)[:-1])]
 
 
-def _split(source: Source, book: Book, sizes: Sequence[int]) -> dict[int, Array]:
-    """Larger codebooks: the run whose best cut in two gains most is cut, again and again."""
-    at = [0, *np.searchsorted(source.values, between(book)).tolist(), source.size]
-    runs = [_best_cut(source, a, b) for a, b in pairwise(at)]  # a heap, the largest gain first
-    heapify(runs)
-    found = {}
-    while len(runs) < max(sizes):
-        _, start, cut, end = heappop(runs)
-        heappush(runs, _best_cut(source, start, cut))
-        heappush(runs, _best_cut(source, cut, end))
-        if len(runs) in sizes:
-            ends = np.array([(a, b) for _, a, _, b in runs])
-            total = source.upto(ends[:, 1]).first - source.upto(ends[:, 0]).first
-            found[len(runs)] = np.sort(total / np.maximum(1, ends[:, 1] - ends[:, 0]))
-    return found
-
-
-def _best_cut(source: Source, start: int, end: int) -> tuple[float, int, int, int]:
-    """(minus the squared error saved, start, cut, end) for the best of a few hundred places to cut a run in two."""
-    if end - start < 2:
-        return 0.0, start, end, end
-    cuts = np.linspace(start + 1, end - 1, min(end - start - 1, _CUTS)).astype(np.int64)
-    if end - start > _CUTS:
-        values = source.values[start:end]
-        cuts = np.concatenate([cuts, start + np.searchsorted(values, np.linspace(values[0], values[-1], _CUTS))])
-        cuts = cuts.clip(start + 1, end - 1)
-    total = source.upto(np.concatenate([[start], cuts, [end]])).first
-    left, right = total[1:-1] - total[0], total[-1] - total[1:-1]
-    gain = left**2 / (cuts - start) + right**2 / (end - cuts) - (left + right) ** 2 / (end - start)
-    best = int(gain.argmax())
-    return -float(gain[best]), start, int(cuts[best]), end
-
-
-def _bins(source: Source) -> NDArray[np.int64]:
+def _bins(source: Source, count: int) -> NDArray[np.int64]:
     """Where each of a few hundred bins starts among the values, and their count at the end.
 
     Every value its own bin where there are few. Else most stand as densely as the entries of a large codebook would, which is
@@ -171,6 +144,6 @@ def _bins(source: Source) -> NDArray[np.int64]:
     counts = np.diff(source.upto(np.concatenate([np.searchsorted(values, rough[:-1]), [len(values)]])).count)
     width = np.diff(rough.astype(np.float64))
     entries = np.concatenate([[0.0], np.cumsum(np.cbrt(counts * width**2))])
-    fine = np.interp(np.linspace(0, entries[-1], _BINS), entries, rough).astype(np.float32)
+    fine = np.interp(np.linspace(0, entries[-1], count), entries, rough).astype(np.float32)
     picked = np.concatenate([rough, fine, distinct[:_TAIL], distinct[-_TAIL:]])
     return np.unique(np.concatenate([[0], np.searchsorted(values, picked), [len(values)]]))
