@@ -8,13 +8,26 @@ import pytest
 import tensorly
 import torch
 from safetensors.torch import load_file
+from tensorly.decomposition import parafac, partial_tucker
 from tensorly.decomposition import tensor_ring as their_ring
 from tensorly.decomposition import tensor_train as their_train
 from torch import nn
 
 from compression.apply import compress, smaller
-from compression.lowrank import (block_term, cp, jaderberg1, jaderberg2, kronecker, sparse, suggest, tensor_ring,
-                                 tensor_train, trains)
+from compression.lowrank import (
+    block_term,
+    cp,
+    hooi,
+    jaderberg1,
+    jaderberg2,
+    kronecker,
+    sparse,
+    suggest,
+    tensor_ring,
+    tensor_train,
+    trains,
+    tucker2,
+)
 from compression.method import Layer
 from compression.network import network
 from compression.recipe import Recipe, step
@@ -138,8 +151,6 @@ def test_cp_finds_the_terms_a_tensor_was_made_of(kernel):
 
 
 def test_cp_is_no_worse_than_that_of_tensorly():
-    from tensorly.decomposition import parafac
-
     weight = trained("resnet-20", "stage1.1.conv1")
     terms = cp.terms(tuple(weight.shape), 0.3)
     wide = weight.double().flatten(2).numpy()
@@ -275,7 +286,7 @@ def test_planted_outliers_are_stored_one_by_one():
     places = torch.randperm(2400, generator=torch.Generator().manual_seed(2))[:24]
     spoiled = weight.clone()
     spoiled.view(-1)[places] += 30 * randn(24, seed=3).sign()
-    fit = sparse.fit(spoiled, 3, 24)
+    fit = sparse.fit(spoiled, 3, 24, (sparse.Start.of(spoiled, 0), sparse.Start.of(spoiled, 24)))
     assert set(fit.places.tolist()) == set(places.tolist())
     assert (fit.errors[-1] / energy(spoiled)) ** 0.5 < 0.01
 
@@ -288,8 +299,6 @@ def test_block_terms_get_no_worse_by_turns_and_one_block_is_tucker():
         for (rank, blocks), errors in ready.errors.items():
             assert all(b <= a * (1 + 1e-9) for a, b in zip(errors, errors[1:]))
             assert squared(block_term.answer(ready, rank, blocks), weight) == pytest.approx(errors[-1], rel=1e-3, abs=1e-8 * energy(weight))
-    from tensorly.decomposition import partial_tucker
-
     tensor = CONVS[0].double().flatten(2)
     (core, factors), _ = partial_tucker(tensor.numpy(), rank=[5, 3], modes=[0, 1], n_iter_max=50, tol=1e-10)
     theirs = float(np.square(tensorly.tenalg.multi_mode_dot(core, factors, modes=[0, 1]) - tensor.numpy()).sum())
@@ -342,7 +351,7 @@ class Nets(nn.Module):
 
 
 @pytest.mark.parametrize("name, knobs, modules", [
-    ("svd", {}, 2), ("tucker2", {}, 3), ("jaderberg2", {}, 2), ("jaderberg1", {}, 3), ("cp", {"kernel": "whole"}, 3),
+    ("svd", {}, 2), ("tucker2", {}, 3), ("hooi", {}, 3), ("jaderberg2", {}, 2), ("jaderberg1", {}, 3), ("cp", {"kernel": "whole"}, 3),
     ("cp", {"kernel": "separable"}, 4), ("block_term", {"blocks": 2}, 3),
 ])
 def test_convolutions_become_chains_that_compute_the_same(name, knobs, modules):
@@ -367,3 +376,16 @@ def test_what_is_no_chain_runs_with_the_decoded_weight(name):
     done = compress(net, Recipe((step(f"lowrank.{name}"),)))
     module = smaller(done)
     assert type(module[0]) is nn.Conv2d and torch.equal(module[2].weight, done.weights()["2.weight"])
+
+
+def test_refined_tucker_2_is_that_of_tensorly_and_never_worse_than_plain():
+    for weight in [CONVS[0], trained("resnet-20", "stage2.1.conv1")]:
+        refined, plain = hooi.prepare(weight, about(weight)), tucker2.prepare(weight, about(weight))
+        for rank in (0.1, 0.5, 0.8):
+            form = hooi.answer(refined, rank)
+            assert squared(form, weight) == pytest.approx(refined.errors[rank][-1], rel=1e-3)
+            assert refined.errors[rank][-1] <= squared(tucker2.answer(plain, rank), weight) * (1 + 1e-4)
+            pair = list(tucker2.ranks(tuple(weight.shape), rank))
+            (core, factors), _ = partial_tucker(weight.double().numpy(), rank=pair, modes=[0, 1], n_iter_max=8, tol=0)
+            theirs = tensorly.tenalg.multi_mode_dot(core, factors, modes=[0, 1]) - weight.double().numpy()
+            assert refined.errors[rank][-1] <= 1.02 * float(np.square(theirs).sum())

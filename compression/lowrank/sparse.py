@@ -38,15 +38,21 @@ class Fit(NamedTuple):
 
 
 class Fits(NamedTuple):
+    """What each rung found."""
+
     shape: tuple[int, ...]
     by: dict[tuple[float, float], Fit]  # (rank, density)
 
 
 def prepare(weight: Tensor, layer: Layer) -> Fits:
-    """Every rung, as each is a search of its own: the two parts in turn, from the largest weights left out."""
+    """Every rung, as each is a search of its own."""
     matrix = weight.reshape(len(weight), -1)
-    rungs = {(rank, density): fit(matrix, *counts(matrix, rank, density)) for rank in RANKS if rank < 1 for density in DENSITIES}
-    return Fits(tuple(weight.shape), rungs)
+    plain, fits = Start.of(matrix, 0), {}
+    for density in DENSITIES:
+        without = Start.of(matrix, counts(matrix, 0, density)[1])
+        for rank in (r for r in RANKS if r < 1):
+            fits[rank, density] = fit(matrix, *counts(matrix, rank, density), (plain, without))
+    return Fits(tuple(weight.shape), fits)
 
 
 def answer(fits: Fits, rank: float, density: float) -> Encoded:
@@ -64,36 +70,57 @@ def counts(matrix: Tensor, rank: float, density: float) -> tuple[int, int]:
     return max(1, round(rank * min(matrix.shape))), max(1, round(density * matrix.numel()))
 
 
-def fit(matrix: Tensor, rank: int, kept: int) -> Fit:
+class Start(NamedTuple):
+    """The entries that are stored one by one at first, and the directions of what they leave, from strong to weak."""
+
+    sparse: Tensor  # as the weight
+    directions: Tensor  # (in * kernel, full) orthonormal
+
+    @classmethod
+    def of(cls, matrix: Tensor, kept: int) -> "Start":
+        """From the largest weights; with none of them, the low rank part is the truncated SVD at first."""
+        sparse = _only(matrix, _largest(matrix, kept))
+        wide = (matrix - sparse).double()
+        if len(wide) >= wide.shape[1]:
+            return cls(sparse, torch.linalg.eigh(wide.T @ wide).eigenvectors.flip(1).float())
+        left = torch.linalg.eigh(wide @ wide.T).eigenvectors.flip(1)
+        return cls(sparse, torch.linalg.qr(wide.T @ left).Q.float())
+
+
+class Turn(NamedTuple):
+    """Where the search stands."""
+
+    left: Tensor  # (out, rank) orthonormal
+    right: Tensor  # (in * kernel, rank)
+    places: Tensor
+    sparse: Tensor
+    error: float
+
+
+def fit(matrix: Tensor, rank: int, kept: int, starts: tuple[Start, ...]) -> Fit:
     """L, the nearest of that rank to W − S, and S, the largest entries of W − L, in turn (GoDec, Zhou and Tao 2011).
 
-    L comes from one step of subspace iteration, which starts where the turn before ended; neither step can raise the error.
+    From whichever start is better after one turn. L comes from one step of subspace iteration, which starts where the turn
+    before ended; neither step can raise the error.
     """
-    largest = _largest(matrix, kept)
-    sparse = _only(matrix, largest)
-    right = _directions(matrix - sparse, rank)  # (in * kernel, rank) orthonormal
-    errors = []
-    for _ in range(_TURNS):
-        wanted = matrix - sparse
-        left = torch.linalg.qr(wanted @ right).Q
-        right = wanted.T @ left  # the best there is for these columns
-        low = left @ right.T
-        largest = _largest(matrix - low, kept)
-        sparse = _only(matrix - low, largest)
-        errors.append(float((matrix - low - sparse).square().sum(dtype=torch.float64)))
-        basis = torch.linalg.qr(right)
-        factors, right = (left, right.T), basis.Q
-    left, across = factors
-    root = across.norm(dim=1).clamp(min=1e-30).sqrt()
-    return Fit((left * root).contiguous(), (across / root[:, None]).contiguous(), largest.int(), sparse.flatten()[largest], tuple(errors))
+    state = min((_turn(matrix, s.sparse, s.directions[:, :rank], kept) for s in starts), key=lambda t: t.error)
+    errors = [state.error]
+    for _ in range(_TURNS - 1):
+        state = _turn(matrix, state.sparse, torch.linalg.qr(state.right).Q, kept)
+        errors.append(state.error)
+    root = state.right.norm(dim=0).clamp(min=1e-30).sqrt()
+    left, right = (state.left * root).contiguous(), (state.right / root).T.contiguous()
+    return Fit(left, right, state.places.int(), state.sparse.flatten()[state.places], tuple(errors))
 
 
-def _directions(matrix: Tensor, rank: int) -> Tensor:
-    """The strongest directions of the rows, orthonormal (n, rank)."""
-    wide = matrix.double()
-    if len(wide) < wide.shape[1]:
-        return torch.linalg.qr(wide.T @ torch.linalg.eigh(wide @ wide.T).eigenvectors.flip(1)[:, :rank]).Q.float()
-    return torch.linalg.eigh(wide.T @ wide).eigenvectors.flip(1)[:, :rank].float()
+def _turn(matrix: Tensor, sparse: Tensor, directions: Tensor, kept: int) -> Turn:
+    wanted = matrix - sparse
+    left = torch.linalg.qr(wanted @ directions).Q
+    right = wanted.T @ left  # the best there is for these columns
+    missed = matrix - left @ right.T
+    places = _largest(missed, kept)
+    sparse = _only(missed, places)
+    return Turn(left, right, places, sparse, float((missed - sparse).square().sum(dtype=torch.float64)))
 
 
 def _largest(matrix: Tensor, count: int) -> Tensor:

@@ -29,10 +29,9 @@ class Ring(Encoded):
     right: Encoded  # the last, (rank, size, ring rank)
 
     def decode(self) -> Tensor:
-        middle = self.core.decode()
-        ends = torch.tensordot(self.left.decode(), self.right.decode(), dims=([0], [2]))  # (first, rank, rank, last)
-        whole = torch.tensordot(ends, middle.flatten(1, -2), dims=([1, 2], [0, 2]))  # (first, last, between)
-        return unfold(whole.transpose(1, 2), Modes(self.kernel, self.out, self.into), self.shape)
+        tail = torch.tensordot(self.core.decode(), self.right.decode(), dims=1).flatten(1, -2)  # (rank, all but first, ring rank)
+        whole = torch.tensordot(self.left.decode(), tail, dims=([2, 0], [0, 2]))  # (first, all but first)
+        return unfold(whole, Modes(self.kernel, self.out, self.into), self.shape)
 
 
 class Rings(NamedTuple):
