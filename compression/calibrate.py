@@ -67,7 +67,6 @@ class Calibration:
     statistics: Mapping[str, Statistics]
     missing: Mapping[str, str]  # layer name -> one sentence
     norms: Mapping[str, str]  # layer name -> the batch normalisation that takes its outputs
-    last: str | None  # the linear layer whose outputs are the network's answers
 
     def layer(self, name: str) -> Layer:
         """The layer with its input statistics, for methods that ask for them (one group only)."""
@@ -132,23 +131,16 @@ def calibrate(taken: Sample, products: bool = True) -> Calibration:
         why = unreachable(network.module, layer)
         if why is not None:
             missing[layer.name] = why
+            continue
         for _, owner, name in owners(module, layer):
-            if why is None or isinstance(owner, nn.Linear):
-                hooks.append(owner.register_forward_hook(watch(layer, owner, name) if why is None else _remember(made, layer.name)))
+            hooks.append(owner.register_forward_hook(watch(layer, owner, name)))
     for prefix, part in module.named_modules():
         if isinstance(part, nn.modules.batchnorm._BatchNorm) and part.running_mean is not None:
             hooks.append(part.register_forward_pre_hook(takes(prefix)))
     with torch.no_grad():
-        answers = module(taken.inputs)
+        module(taken.inputs)
     for hook in hooks:
         hook.remove()
-    last = made.get(id(answers), (None, None))[0]
     for name in set(missing) & set(found):
         del found[name]
-    return Calibration(taken, found, missing, feeds, last)
-
-
-def _remember(made: dict[int, tuple[str, Tensor]], name: str) -> Callable[..., None]:
-    def after(_: nn.Module, given: tuple[Any, ...], out: Any) -> None:
-        made[id(out)] = (name, out)
-    return after
+    return Calibration(taken, found, missing, feeds)

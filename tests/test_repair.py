@@ -106,7 +106,7 @@ def test_examples_are_of_the_training_split_and_those_that_judge_never_teach(sma
 def test_statistics_are_those_of_a_plain_computation(build, layers):
     net = made(build)
     found = calibrate(sample(net, examples=100))
-    assert set(found.statistics) == layers and found.last == "head"
+    assert set(found.statistics) == layers
     assert set(found.missing) == {layer.name for layer in net.layers} - layers
     assert all(why.endswith(".") for why in found.missing.values())
     quick = calibrate(sample(net, examples=100), products=False)
