@@ -11,8 +11,8 @@ def evbmf(singular: Array, shape: tuple[int, int]) -> int:
     """How many components empirical variational Bayesian matrix factorization keeps of a matrix with these singular values.
 
     The global analytic solution with noise of unknown size (Nakajima, Sugiyama, Babacan and Tomioka 2013, Journal of
-    Machine Learning Research 14, theorem 2 for the threshold and section 5 for the noise). Kim et al. 2016 (arXiv:1511.06530)
-    apply it to both channel modes of a convolution for the ranks of Tucker-2. It may be 0: nothing but noise.
+    Machine Learning Research 14). Kim et al. 2016 (arXiv:1511.06530) apply it to both channel modes of a convolution for
+    the ranks of Tucker-2. It may be 0: nothing but noise.
     """
     short, long = sorted(shape)
     values = np.sort(np.asarray(singular, np.float64))[::-1][:short]
@@ -34,7 +34,7 @@ def threshold(ratio: float) -> float:
 
 
 def _noise(values: Array, short: int, long: int, ratio: float, edge: float) -> float:
-    """The variance of the noise with the least free energy, within the bounds of the paper's theorem."""
+    """The variance of the noise with the least free energy, within the bounds that the paper proves."""
     squares = values**2
     most = min(int(np.ceil(short / (1 + ratio))) - 1, len(values) - 1)
     upper = float(squares.sum() / (short * long))
@@ -57,7 +57,7 @@ def _noise(values: Array, short: int, long: int, ratio: float, edge: float) -> f
 
 
 def gavish_donoho(singular: Array, shape: tuple[int, int]) -> int:
-    """How many singular values are above the optimal hard threshold for noise of unknown size (arXiv:1305.5870, equation 11)."""
+    """How many singular values are above the optimal hard threshold for noise of unknown size (Gavish and Donoho 2014, arXiv:1305.5870)."""
     short, long = sorted(shape)
     values = np.asarray(singular, np.float64)[:short]
     beta = short / long

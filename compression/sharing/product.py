@@ -43,7 +43,7 @@ def answer(products: Products, bits: int, block: int) -> Encoded:
 
 
 def coded(weight: Tensor, block: int) -> Coded:
-    """One codebook for the runs of all columns (Stock et al. 2020, section 3).
+    """One codebook for the runs of all columns (Stock et al. 2020).
 
     Jégou et al. and Gong et al. learn one for each column of runs; of a layer of this size those codebooks are most of the bytes.
     """

@@ -56,7 +56,7 @@ def answer(found: Stages, bits: int, stages: int) -> Encoded:
 METHOD = Method(
     title="Residual vector quantization",
     summary="Store for each run of eight weights a codeword, then one for what that misses, and so on; they are added.",
-    reference="Juang and Gray 1982; Gong et al. 2014, arXiv:1412.6115, section 3.3; Chen et al. 2010",
+    reference="Juang and Gray 1982; Gong et al. 2014, arXiv:1412.6115; Chen et al. 2010",
     survey="6.4",
     knobs=(
         Knob("bits", "Bits per stage", (*WIDTHS, 32), 6, "Two to this power is the most codewords in the codebook of a stage.",

@@ -113,7 +113,7 @@ def expectation_maximization(values: Array, counts: Array, components: int, spik
 
 
 def merged(mixture: Mixture, merge: float) -> Mixture:
-    """Components joined two by two, the closest first, while their divergence is below merge (Ullrich et al. 2017, section 3.3).
+    """Components joined two by two, the closest first, while their divergence is below merge (Ullrich et al. 2017).
 
     The pair's share is the sum, its mean and variance the means by share; what joins the spike stays at zero.
     """
