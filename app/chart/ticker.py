@@ -6,7 +6,12 @@ JS = """
 const timers = new WeakMap()
 export default function ({ data, parentElement, setTriggerValue }) {
   clearTimeout(timers.get(parentElement))
-  if (data.live) timers.set(parentElement, setTimeout(() => setTriggerValue("tick", data.seq), data.ms))
+  // Asked again after a while: of two fragments that ask in one moment, Streamlit may run only one.
+  const ask = () => {
+    setTriggerValue("tick", data.seq)
+    timers.set(parentElement, setTimeout(ask, 1500 + data.ms))
+  }
+  if (data.live) timers.set(parentElement, setTimeout(ask, data.ms))
   return () => clearTimeout(timers.get(parentElement))
 }
 """
