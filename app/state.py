@@ -249,8 +249,7 @@ def set_focus(layer: str) -> None:
 
 def show_focus() -> None:
     """Write the layer in focus into its picker, which forgets it while another page is on screen."""
-    if st.session_state.get("layer") != focus():
-        st.session_state["layer"] = focus()
+    st.session_state["layer"] = focus()
 
 
 def chosen_layer() -> None:
