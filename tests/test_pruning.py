@@ -67,6 +67,14 @@ def test_two_of_four_by_hand():
     assert indices.places.whole.values.tolist() == [1, 2, 0, 3] and indices.places.whole.width == 2
 
 
+def test_of_what_is_left_over_the_same_share_is_kept_rounded_up():
+    weight = torch.arange(1.0, 15.0).reshape(2, 7)
+    form = n_of_m.answer(prepared(n_of_m, weight), 0.5, 4, "choices")
+    assert form.decode().tolist() == [[0, 0, 3, 4, 0, 6, 7], [0, 0, 10, 11, 0, 13, 14]]
+    with pytest.raises(ValueError, match="not 40 of 64"):
+        n_of_m.InGroups((2, 128), 40, 64, form.places.whole, form.places.rest, True)
+
+
 def test_groups_of_a_convolution_are_made_of_input_channels():
     weight = torch.arange(1.0, 1 + 2 * 4 * 3 * 3).reshape(2, 4, 3, 3)
     form = n_of_m.answer(prepared(n_of_m, weight), 0.5, 4, "choices")

@@ -57,7 +57,7 @@ METHOD = Method(
     knobs=(
         Knob("sparsity", "Sparsity", tuple(i / 100 for i in range(100)), 0.9, "Share of weights set to zero, smallest first.",
              "fall", off=0.0),
-        Knob("index", "Bits of a distance", WIDTHS, 5, 
+        Knob("index", "Bits of a distance", WIDTHS, 5,
              "With few, distances are short and fillers frequent; the paper takes 5, and 4 for AlexNet and VGG."),
     ),
     prepare=magnitude.prepare,
