@@ -11,6 +11,7 @@ import streamlit as st
 import torch
 from torch import Tensor
 
+from app import jobs
 from app.memory import Bounded
 from compression import measure, models
 from compression.apply import Compressed, compress, smaller, up_to
@@ -37,6 +38,12 @@ def warm() -> None:
     torch.set_num_threads(1)
     gc.collect()
     gc.freeze()
+
+
+@st.cache_resource(scope="session", show_spinner=False, on_release=jobs.leave)
+def arrive(owner: str) -> str:
+    """Tie a session's jobs to the session: they stop when it ends."""
+    return owner
 
 
 @st.cache_resource(show_spinner=False)

@@ -174,6 +174,13 @@ class Pool:
         if self._thread is not None:
             self._thread.join(10)
 
+    def drop_all(self, beginning: str) -> None:
+        """Drop the jobs of every owner whose name begins so."""
+        with self._wake:
+            owners = [owner for owner in self._jobs if owner.startswith(beginning)]
+        for owner in owners:
+            self.drop(owner)
+
     def _forget(self) -> None:
         finished = [owner for owner, job in self._jobs.items() if job.done]
         for owner in finished[: max(0, len(self._jobs) - KEPT)]:
@@ -205,6 +212,12 @@ quick = Pool("quick")
 long = Pool("long")
 atexit.register(quick.close)
 atexit.register(long.close)
+
+
+def leave(owner: str) -> None:
+    """Stop and forget all jobs whose owner's name begins so: the person has gone."""
+    for pool in (quick, long):
+        pool.drop_all(f"{owner}.")
 
 
 def eta(done: int, total: int, seconds: float) -> float | None:

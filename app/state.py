@@ -37,6 +37,7 @@ def begin(first: str | None, trouble: str | None) -> None:
         return
     words = {key: st.query_params[key] for key in st.query_params}
     ss.owner, ss.version, ss.notes, ss.own = uuid.uuid4().hex, 0, [trouble] if trouble else [], [first] if first else []
+    compute.arrive(ss.owner)
     ss.net = _known(words.get("net", first or OPENING))
     ss.recipe = complete(opening())
     if any(key in words for key in ("do", "pin", "only", "lock", "seed", "v")):  # "v" alone: a link in which every dial is off

@@ -10,7 +10,7 @@ import pytest
 import streamlit as st
 from streamlit.testing.v1 import AppTest
 
-from app import words
+from app import jobs, words
 from compression.apply import compress
 from compression.evaluate import evaluate
 from compression.export import pack
@@ -27,6 +27,14 @@ NETWORKS = shipped.available()
 DIALS = ("sparsity", "bits", "rank")
 OPENING = (step("lowrank.svd", rank=1.0), step("pruning.magnitude", sparsity=0.5), step("quantization.uniform", bits=32))
 SMALL = "digits-mlp"
+
+
+@pytest.fixture(autouse=True)
+def nobody_left():
+    """AppTest never ends a session, so its jobs would go on beside the next test's."""
+    yield
+    for pool in (jobs.quick, jobs.long):
+        pool.drop_all("")
 
 
 def opened(page="explore", **link) -> AppTest:

@@ -222,3 +222,19 @@ def test_nothing_of_streamlit_is_needed():
 @pytest.mark.parametrize("done, total, seconds, left", [(0, 5, 3, None), (1, 5, 3, 12), (5, 5, 3, 0), (7, 5, 3, 0)])
 def test_eta(done, total, seconds, left):
     assert eta(done, total, seconds) == left
+
+
+def test_who_leaves_takes_their_jobs_along():
+    pool = Pool("t-leave")
+    gate = threading.Event()
+
+    def forever():
+        while True:
+            gate.wait(5)
+            yield 1
+
+    mine, yours = pool.submit("a.scan", "k", forever), pool.submit("b.scan", "k", forever)
+    pool.drop_all("a.")
+    assert mine.done and yours.running and pool.find("a.scan") is None
+    pool.drop_all("")
+    gate.set()
