@@ -101,6 +101,9 @@ def test_every_count_of_smallest_magnitudes_is_found():
         magnitudes = x.abs().double().sort().values.numpy()
         assert np.array_equal(got.threshold, np.concatenate([[0], magnitudes]))
         assert np.array_equal(got.end.count - got.start.count, np.arange(x.numel() + 1))
+        alone = [instant.prepare(x).smallest([k]) for k in range(x.numel() + 1)]  # one at a time goes another way
+        assert [float(run.threshold[0]) for run in alone] == got.threshold.tolist()
+        assert [float(run.start.count[0]) for run in alone] == got.start.count.tolist()
 
 
 @pytest.mark.parametrize("symmetric", [True, False])
