@@ -54,15 +54,12 @@ def encode(layer: Layer, chain: tuple[Step, ...], memo: Memo | None = None, owne
     tree: Encoded = Dense(layer.weight)
     refused: list[str] = []
     for i, step in enumerate(chain):
-        before, key = chain[:i], (owner, layer.name, chain[: i + 1])
-        why = method(step.method).refuses(layer.weight, layer)
-        if why is not None:
-            refused.append(why)
-            continue
-        known = memo.get(key)
-        if known is None:
-            known = memo[key] = _carry_out(tree, step, layer, memo, (owner, layer.name, before, step.method))
-        tree = known
+        key = (owner, layer.name, chain[: i + 1])
+        done = memo.get(key)
+        if done is None:
+            done = memo[key] = _carry_out(tree, step, layer, memo, (owner, layer.name, chain[:i], step.method))
+        tree, why = done
+        refused += [why] if why else []
     return tree, tuple(refused)
 
 
@@ -72,18 +69,25 @@ def prepared(layer: Layer, chain: tuple[Step, ...], memo: Memo, owner: str = "")
     return memo.get((owner, layer.name, chain[:-1], chain[-1].method, 0))
 
 
-def _carry_out(tree: Encoded, step: Step, layer: Layer, memo: Memo, key: tuple[Any, ...]) -> Encoded:
+def _carry_out(tree: Encoded, step: Step, layer: Layer, memo: Memo, key: tuple[Any, ...]) -> tuple[Encoded, str]:
+    """The tree after one step, and why the step was passed over where no leaf could take it (else empty)."""
     known = method(step.method)
-    leaf = iter(range(1_000))
+    met: list[str] = []  # for each leaf why it was refused, or nothing
 
-    def store(values: Tensor) -> Encoded:
-        place = (*key, next(leaf))
+    def store(values: Tensor) -> Encoded | None:
+        met.append(known.refuses(values, layer) or "")
+        if met[-1]:
+            return None
+        place = (*key, len(met) - 1)
         prepared = memo.get(place)
         if prepared is None:
             prepared = memo[place] = known.prepare(values, layer)
         return known.answer(prepared, **dict(step.knobs))
 
-    return replace_leaves(tree, known.consumes, store)
+    after = replace_leaves(tree, known.consumes, store)
+    if not met:
+        return tree, f"{known.title} finds no {known.consumes} to work on here; share or quantize the weights first."
+    return after, met[0] if all(met) else ""
 
 
 def up_to(recipe: Recipe, last: str) -> Recipe:

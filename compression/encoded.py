@@ -314,13 +314,13 @@ class Tucker2(Encoded):
         return torch.tensordot(small, self.into.decode(), dims=([1], [1])).movedim(-1, 1).contiguous()
 
 
-def replace_leaves(tree: Encoded, kind: Literal["values", "codes"], store: Callable[[Tensor], Encoded]) -> Encoded:
-    """Store the leaves of one kind (real values, or integer codes) another way; the rest of the tree is kept.
+def replace_leaves(tree: Encoded, kind: Literal["values", "codes"], store: Callable[[Tensor], Encoded | None]) -> Encoded:
+    """Store the leaves of one kind (real values, or integer codes) another way, or None to leave one; the rest of the tree is kept.
 
     Bits that say only whether a place is kept are not worth coding one by one and stay as they are.
     """
     if isinstance(tree, Dense if kind == "values" else Codes):
-        return store(tree.values)
+        return store(tree.values) or tree
     parts = {
         name: replace_leaves(part, kind, store)
         for name, part in tree.parts()

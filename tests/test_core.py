@@ -146,6 +146,15 @@ def test_a_step_that_does_not_apply_says_so():
     assert len(refused) == 1 and refused[0].endswith(".") and form.nbytes == 48
 
 
+def test_a_step_that_meets_what_it_cannot_take_passes_over_and_says_so():
+    layer = find(nn.Conv2d(6, 8, 3)).layers[0]
+    pruned, decomposed, coded = step("pruning.magnitude", sparsity=0.5), step("lowrank.tucker2", rank=0.5), step("coding.huffman")
+    form, refused = encode(layer, (pruned, decomposed))
+    assert torch.equal(form.decode(), encode(layer, (pruned,))[0].decode()) and len(refused) == 1 and refused[0].endswith(".")
+    _, refused = encode(layer, (decomposed, coded))
+    assert refused == ("Huffman coding finds no codes to work on here; share or quantize the weights first.",)
+
+
 @pytest.mark.parametrize("spoil, says", [
     (lambda d: b"", "does not begin with SHRK"),
     (lambda d: b"PK" + d, "does not begin with SHRK"),
