@@ -6,6 +6,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from compression.engine.attention import open_attention, without_idle
 from compression.engine.batch import Axes, joined, take
 from compression.engine.fold import fold, pool_by_views
 from compression.engine.plain import Pairs, Weights, installed
@@ -16,8 +17,9 @@ from compression.engine.trace import trace
 class Graph:
     """The engine for networks that torch.fx can trace, whatever their branches: residual, attention, recurrent, tied.
 
-    folded: batch normalisation goes into the convolutions; channels_last: pixels are kept with their channels together, which
-    suits the processor's convolutions. Neither changes the scores but in the last bits. Raises Untraceable.
+    folded: rewritten to run sooner, batch normalisation taken into the convolutions; channels_last: pixels are kept with their
+    channels together, which suits the processor's convolutions. Neither changes the scores but in the last bits. together:
+    examples of all variants in one stacked batch. Raises Untraceable.
     """
 
     kind, why = "graph", ""
@@ -27,8 +29,12 @@ class Graph:
         self.module, self.names, self.sample = module, names, sample
         self.folded, self.channels_last, self.together = folded, channels_last, together
         graph, self.root = trace(module)
-        self.factors = fold(graph, self.root) if folded else {}
-        pool_by_views(graph, self.root)
+        self.factors = {}
+        if folded:
+            without_idle(graph, self.root)
+            open_attention(graph, self.root)
+            pool_by_views(graph, self.root)
+            self.factors = fold(graph, self.root)
         if channels_last:
             for m in self.root.modules():
                 if isinstance(m, nn.Conv2d):
@@ -38,7 +44,7 @@ class Graph:
         crossing = {p for name in names for p in self._plan(frozenset([name])).reads}
         self.keep = frozenset(crossing)  # what a change of any one weight may read; of several, no more than that
         self.axes = Axes.of(self._everything, sample)
-        self.bitwise = not self.factors and not channels_last
+        self.bitwise = not folded and not channels_last
 
     def twin(self) -> "Graph":
         """Another one for another thread."""
@@ -107,6 +113,8 @@ class Graph:
         key = (names, stacked)
         if key not in self.plans:
             first = self.operations.users_of(names)
+            if stacked:
+                first = self.operations.consumers(first)
             self.plans[key] = self.operations.plan(first, without=frozenset(first) if stacked else frozenset())
         return self.plans[key]
 
@@ -136,7 +144,7 @@ class Graph:
         return self._one(self.record(record[-1][rows], names), names, weights)
 
     def _stackable(self, names: frozenset[str]) -> bool:
-        first = self._plan(names).first
+        first = self._plan(names, stacked=True).first
         if len(first) != 1 or not self.axes.along(first[0]):
             return False
         return self.axes.known((*self._plan(names).reads, *self._plan(names, stacked=True).reads))
@@ -144,14 +152,18 @@ class Graph:
     def _stacked(self, record: list[Any], names: frozenset[str], weights: list[Weights], rows: Any, shared: bool = False) -> Tensor:
         """Several variants in one batch: each has its own first operation, then all rows go through the rest together."""
         plan, n = self._plan(names, stacked=True), len(record[-1])
-        place = self._plan(names).first[0]
-        here = [self.operations.place[a] for a in self.operations.nodes[place].all_input_nodes]
+        place = plan.first[0]
+        operands = self.operations.nodes[place].all_input_nodes
+        own = [self.operations.place[a] for a in operands if a.op == "get_attr"]  # the weights themselves, read afresh
+        here = [self.operations.place[a] for a in operands if a.op != "get_attr"]
         results = []
         for w, r in zip(weights, rows):
             values = list(record)
             for p in () if shared else here:
                 values[p] = take(record[p], self.axes[p], r, n)
             with installed(self.root, w):
+                for p in own:
+                    values[p] = self.operations.run[p](values)
                 results.append(self.operations.run[place](values))
         values, every = list(record), torch.cat(list(rows))
         for p in plan.reads:

@@ -42,6 +42,11 @@ class Operations:
         return tuple(i for i, n in enumerate(self.nodes) for name in names if
                      (n.op == "call_module" and name.startswith(f"{n.target}.")) or (n.op == "get_attr" and n.target == name))
 
+    def consumers(self, places: Iterable[int]) -> tuple[int, ...]:
+        """The same, with the operations that a parameter is an operand of in place of its reading."""
+        found = {self.place[u] for p in places if self.nodes[p].op == "get_attr" for u in self.nodes[p].users}
+        return tuple(sorted(found | {p for p in places if self.nodes[p].op != "get_attr"}))
+
     def plan(self, first: Iterable[int], keep: frozenset[int] = frozenset(), without: frozenset[int] = frozenset()) -> Plan:
         """Everything that follows from some places, themselves included.
 

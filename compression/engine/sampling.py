@@ -98,7 +98,8 @@ def level(look: int, strict: bool = False) -> float:
     """How many standard errors make the interval at one look.
 
     2.05 where 1.96 would do for one look at many examples: calibrated, so that 95 % of intervals hold at the looks at which scans
-    stop, on full tables of networks' answers and on invented ones (tests/test_sampling.py). No theorem. Strict: 5 % spent over all looks ever, 6 / (pi * look)**2 of it on each, so that the chance of any miss at all is bounded.
+    stop, on full tables of networks' answers and on invented ones (tests/test_sampling.py). No theorem. Strict: 5 % spent over
+    all looks ever, 6 / (pi * look)**2 of it on each, so that the chance of any miss at all is bounded.
     """
     return NormalDist().inv_cdf(1 - 0.025 * 6 / (pi * max(1, look)) ** 2) if strict else Z
 

@@ -83,7 +83,10 @@ def _overwrites(node: fx.Node, root: nn.Module) -> bool:
 def in_place(node: fx.Node, root: nn.Module) -> tuple[int, Any] | None:
     """For an operation that could overwrite one of its operands: which, and how. None for all others."""
     if node.op == "call_module":
-        return (0, torch.relu_) if isinstance(root.get_submodule(node.target), nn.ReLU) else None
+        m = root.get_submodule(node.target)
+        if type(m) is nn.GELU:
+            return 0, lambda x, how=m.approximate: torch.ops.aten.gelu_(x, approximate=how)
+        return (0, torch.relu_) if type(m) is nn.ReLU else None
     two = len(node.args) == 2 and all(isinstance(a, fx.Node) for a in node.args) and not node.kwargs
     if node.target in (operator.add, torch.add, "add") and two and node.args[0] is not node.args[1]:
         return 1, _add_into
