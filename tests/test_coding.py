@@ -13,7 +13,7 @@ from compression import measure
 from compression.coding import huffman, rans, run_length
 from compression.encoded import Codes, from_bytes, replace_leaves
 from compression.method import Layer
-from compression.pruning import blocks, magnitude, n_of_m, relative_index
+from compression.pruning import block_sparse, magnitude, n_of_m, relative_index
 from compression.quantization import ternary, uniform
 
 WEIGHTS = Path(__file__).parents[1] / "assets" / "weights"
@@ -132,5 +132,5 @@ def test_the_way_places_are_stored_has_a_name():
     assert names[:2] == [None, "bitmap"] and names[2].startswith("relative index, ")
     filler = relative_index.answer(magnitude.prepare(weight, about), 0.9, 5)
     assert measure.place_format(filler) == "relative index with fillers, 5 bits"
-    assert measure.place_format(blocks.answer(blocks.prepare(weight, about), 0.5, "4x4")) == "blocks, bitmap"
+    assert measure.place_format(block_sparse.answer(block_sparse.prepare(weight, about), 0.5, "4x4")) == "blocks, bitmap"
     assert measure.place_format(n_of_m.answer(n_of_m.prepare(weight, about), 0.5, 4, "choices")) == "2 of 4, 3 bits a choice"

@@ -22,7 +22,7 @@ from compression.quantization import (
     minifloat,
     nf4,
     nvfp4,
-    outliers,
+    outlier_split,
     power_of_two,
     ternary,
     uniform,
@@ -374,7 +374,7 @@ def test_hqq_is_never_worse_than_nearest_in_what_it_makes_small(bits, make):
 def test_outliers_apart_beat_plain_levels_of_as_many_bytes_where_tails_are_heavy(bits):
     """Equal bits and then fewer bytes: one more bit for all costs more than 1 % of outliers apart."""
     weight = heavy(200, 200, tail=2)
-    split = outliers.answer(prepared(outliers, weight), bits, 0.01, "tensor")
+    split = outlier_split.answer(prepared(outlier_split, weight), bits, 0.01, "tensor")
     same, more = (uniform.answer(prepared(uniform, weight), b, True, "tensor") for b in (bits, bits + 1))
     assert squared(split, weight) < 0.3 * squared(same, weight)
     assert split.nbytes < more.nbytes and squared(split, weight) < squared(more, weight)
@@ -382,7 +382,7 @@ def test_outliers_apart_beat_plain_levels_of_as_many_bytes_where_tails_are_heavy
 
 def test_outliers_by_hand():
     weight = torch.tensor([[0.1] * 50 + [-0.3] * 48 + [5.0, -7.0]])
-    form = outliers.answer(prepared(outliers, weight), 3, 0.02, "tensor")
+    form = outlier_split.answer(prepared(outlier_split, weight), 3, 0.02, "tensor")
     assert torch.allclose(form.decode(), weight) and form.values.tolist() == [5.0, -7.0]
     assert form.nbytes == -(-100 * 3 // 8) + 4 + 2 * 2 + form.places.nbytes
 

@@ -12,7 +12,7 @@ from torch.nn.utils import prune
 
 from compression.encoded import Codes, Dense, Sparse, from_bytes, replace_leaves
 from compression.method import Layer
-from compression.pruning import blocks, filters, magnitude, n_of_m, patterns, relative_index
+from compression.pruning import block_sparse, filters, kernel_patterns, magnitude, n_of_m, relative_index
 from compression.sharing import kmeans
 
 WEIGHTS = Path(__file__).parents[1] / "assets" / "weights"
@@ -105,12 +105,12 @@ def test_kept_filters_are_a_matrix_for_the_steps_that_follow():
     assert seen == [(50, 300)]
 
 
-@pytest.mark.parametrize("block", [*blocks.SHAPES, "column", "kernel"])
+@pytest.mark.parametrize("block", [*block_sparse.SHAPES, "column", "kernel"])
 @pytest.mark.parametrize("net, layer", LAYERS)
 def test_blocks_are_kept_or_lost_as_a_whole(net, layer, block):
     weight = real(net, layer)
-    ready = prepared(blocks, weight)
-    form = blocks.answer(ready, 0.5, block)
+    ready = prepared(block_sparse, weight)
+    form = block_sparse.answer(ready, 0.5, block)
     down, across = ready.block[block]
     matrix, back = weight.flatten(1), form.decode().flatten(1)
     scores, alive = [], []
@@ -129,10 +129,10 @@ def test_blocks_are_kept_or_lost_as_a_whole(net, layer, block):
     assert torch.equal(reread(form).decode(), form.decode())
 
 
-@pytest.mark.parametrize("count", patterns.COUNTS)
+@pytest.mark.parametrize("count", kernel_patterns.COUNTS)
 def test_every_kernel_keeps_four_places_in_one_of_few_patterns(count):
     weight = real("resnet-20", "stage3.0.conv1")
-    form = patterns.answer(prepared(patterns, weight), 0.56, count)
+    form = kernel_patterns.answer(prepared(kernel_patterns, weight), 0.56, count)
     kept = (form.decode() != 0).flatten(2).flatten(0, 1)
     assert (kept.sum(1) == 4).all() and len(kept.unique(dim=0)) <= count
     kernels = weight.flatten(2).flatten(0, 1)
@@ -145,7 +145,7 @@ def test_every_kernel_keeps_four_places_in_one_of_few_patterns(count):
 def test_the_most_frequent_pattern_is_chosen():
     cross, corner = torch.tensor([0, 1, 0, 1, 0, 1, 0, 1, 0.0]), torch.tensor([1, 1, 0, 1, 1, 0, 0, 0, 0.0])
     weight = torch.stack([*[cross] * 5, *[corner] * 3]).reshape(4, 2, 3, 3)
-    one, four = (patterns.answer(prepared(patterns, weight), 0.56, count) for count in (1, 4))
+    one, four = (kernel_patterns.answer(prepared(kernel_patterns, weight), 0.56, count) for count in (1, 4))
     assert torch.equal(four.decode(), weight)
     assert torch.equal(one.decode(), weight * cross.reshape(3, 3))
 
@@ -190,6 +190,6 @@ def test_choosing_each_weight_freely_errs_least():
     """The same share of zeros: single weights, 2 of 4, blocks, filters, in this order (Mao et al. 2017)."""
     weight = real("lenet-5", "fc1")
     half = [magnitude.answer(prepared(magnitude, weight), 0.5), n_of_m.answer(prepared(n_of_m, weight), 0.5, 4, "choices"),
-            blocks.answer(prepared(blocks, weight), 0.5, "4x4"), filters.answer(prepared(filters, weight), 0.5, "l2")]
+            block_sparse.answer(prepared(block_sparse, weight), 0.5, "4x4"), filters.answer(prepared(filters, weight), 0.5, "l2")]
     errors = [float((form.decode() - weight).norm()) for form in half]
     assert errors == sorted(errors) and all(isinstance(form, Sparse) for form in half[:3])
