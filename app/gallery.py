@@ -8,11 +8,13 @@ from typing import Any
 import numpy as np
 import torch
 from PIL import Image
+from torch import Tensor
 
 from compression.data import Data
 from compression.evaluate import Progress
 
 CARDS = 12
+READABLE = 32  # characters before the one in question
 STYLE = """<style>
 .cards {display: grid; grid-template-columns: repeat(auto-fill, minmax(9.5rem, 1fr)); gap: .6rem}
 .card {border: 1px solid var(--st-border-color, #8884); border-radius: .4rem; padding: .5rem .6rem; font-size: .85rem; line-height: 1.35}
@@ -70,6 +72,11 @@ def changed_cards(data: Data, progress: Progress, most: int) -> tuple[list[tuple
         was, now = (old.top == truth), (new.top == truth)
         rank = torch.where(was & ~now, 0, torch.where(now & ~was, 1, 2))
         differ = differ[rank[tuple(differ.T)].argsort(stable=True)]
+    if data.kind == "text":  # one from each window, with enough before it to be read
+        first: dict[int, Tensor] = {}
+        for at in differ[differ[:, 1] >= READABLE][:5_000]:
+            first.setdefault(int(at[0]), at)
+        differ = list(first.values())
     cards = []
     for at in differ[:most]:
         where, row = tuple(at.tolist()), int(places[at[0]])

@@ -147,7 +147,7 @@ def accuracy_card(job: jobs.Job | None, progress: Progress | None) -> None:
     q = progress.quality
     best = q.accuracy or q.agreement
     state.recall("told", f"{words.within(*best)} for {_dialled()}")
-    moved = f"{q.bits:.3f} bits a character" if title != "Accuracy" else words.points(q.change.value) if q.change else "to the original"
+    moved = f"{q.bits:.2f} bits/char" if title != "Accuracy" else words.points(q.change.value) if q.change else "to the original"
     st.metric(title if q.accuracy else "Agreement", words.share(best.value), f"± {100 * words.half_width(*best[1:]):.1f}, {moved}",
               delta_color="off", delta_arrow="off", border=True,
               help=f"95 % interval, on {_where(progress)}. The original has "
