@@ -15,6 +15,7 @@ from compression.evaluate import evaluate
 from compression.layer_inputs import inputs_of
 from compression.network import network
 from compression.recipe import Recipe, step
+from compression.registry import answering
 from compression.repair import biases, click, last, norms, repaired, survivors
 from compression.repair.compensate import compensate, compensated, output_error, stored
 from compression.repair.repaired import begin, divergence, judged, rebased, working
@@ -268,6 +269,18 @@ def test_one_click_repairs_and_says_what_it_did(small, known):
         assert states[-1].after <= start + 1e-9
         assert [s.after for s in states] == sorted((s.after for s in states), reverse=True)
         assert all(s.described.endswith(".") and s.name for s in states)
+
+
+@pytest.mark.parametrize("name", [*answering("sparsity"), *answering("bits")])
+def test_one_click_works_after_every_method_there_is(small, known, name):
+    """Whatever form a method stores, a repair changes it only so that it is stored in as many places as before, or not at all."""
+    compressed = compress(small, Recipe((step(name), step("coding.huffman"))))
+    state = click.best(compressed, known)
+    for layer in small.layers:
+        form, old = state.compressed.encoded[layer.name], compressed.encoded[layer.name]
+        assert type(form) is type(old) and len(form.to_bytes()) == form.nbytes and form.decode().shape == layer.weight.shape
+        if isinstance(old, Sparse):
+            assert torch.equal(form.places.decode(), old.places.decode())
 
 
 def test_repairs_pass_over_what_they_cannot_see():

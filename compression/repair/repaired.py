@@ -19,7 +19,7 @@ from compression.calibrate import Sample
 from compression.encoded import Encoded, replace_leaves
 from compression.evaluate import skeleton
 from compression.layers import find
-from compression.method import Layer
+from compression.method import Layer, Method, Value
 from compression.network import Network
 from compression.network import network as as_network
 from compression.recipe import Step
@@ -93,11 +93,14 @@ def put(module: nn.Module, tensors: Mapping[str, Tensor]) -> None:
 
 
 def carry_on(tree: Encoded, steps: tuple[Step, ...], layer: Layer) -> Encoded:
-    """The later steps of a layer's chain on what a repair has stored."""
+    """The later steps of a layer's chain on what a repair has stored; leaves that a step cannot take stay as they are."""
     for step in steps:
-        known = method(step.method)
-        if known.refuses(layer.weight, layer) is None:
-            tree = replace_leaves(tree, known.consumes, lambda x, known=known, step=step: known.answer(known.prepare(x, layer), **dict(step.knobs)))
+        known, knobs = method(step.method), dict(step.knobs)
+
+        def store(x: Tensor, known: Method = known, knobs: dict[str, Value] = knobs) -> Encoded | None:
+            return None if known.refuses(x, layer) else known.answer(known.prepare(x, layer), **knobs)
+
+        tree = replace_leaves(tree, known.consumes, store)
     return tree
 
 
