@@ -29,7 +29,7 @@ def dials() -> None:
             for knob in method(chosen).knobs:
                 if knob.name != which:
                     _knob(which, knob)
-    st.toggle("Huffman coding", key="huffman", on_change=state.switch_coding, help=method(answering("coding")[0]).summary)
+    st.toggle("Huffman coding", key="huffman", on_change=state.switch_coding, help=method(state.FIRST["coding"]).summary)
 
 
 def _knob(which: str, knob: Knob, prominent: bool = False) -> None:

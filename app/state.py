@@ -20,7 +20,7 @@ from compression.recipe import Override, Recipe, Step, step
 from compression.registry import answering, dial, method
 
 DIALS = ("sparsity", "bits", "rank")
-FIRST = {"sparsity": "pruning.magnitude", "bits": "quantization.uniform", "rank": "lowrank.svd"}  # methods of a first visit
+FIRST = {"sparsity": "pruning.magnitude", "bits": "quantization.uniform", "rank": "lowrank.svd", "coding": "coding.huffman"}  # of a first visit
 OPENING = "lenet-5"
 JUDGES = ("validation", "test")  # the data that can be picked to judge on
 NOTES, LONGEST_NOTE = 5, 300  # how many notes on a link are told, and the characters of each
@@ -217,7 +217,7 @@ def change_method(which: str) -> None:
 def switch_coding() -> None:
     """Huffman coding was switched on or off."""
     on = st.session_state["huffman"]
-    set_recipe(recipe().with_default(step(answering("coding")[0])) if on else recipe().without_default("coding"), False)
+    set_recipe(recipe().with_default(step(FIRST["coding"])) if on else recipe().without_default("coding"), False)
 
 
 def reset() -> None:
@@ -308,7 +308,7 @@ def _pinned(which: str, value: Value) -> Step:
     now = dial_step(which)
     if value in method(now.method).knob(which).ladder:
         return Step(now.method, tuple((k, value if k == which else v) for k, v in now.knobs))
-    name = next(n for n in answering(which) if value in method(n).knob(which).ladder)
+    name = next(n for n in (FIRST[which], *answering(which)) if value in method(n).knob(which).ladder)
     return step(name, **{which: value})
 
 

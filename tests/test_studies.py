@@ -93,6 +93,11 @@ def test_any_recipe_survives_a_link_and_json(default, pins, whole, locked, seed)
     assert from_link(to_link(recipe)) == (recipe, [])
 
 
+def test_no_method_is_named_like_a_knob_or_a_value():
+    knobs = {k.name for m in methods().values() for k in m.knobs}
+    assert not knobs & {name.split(".")[1] for name in methods()}, "a link could not tell them apart"
+
+
 HOSTILE = [
     {"do": "magnitude"}, {"do": "magnitude-sparsity"}, {"do": "magnitude-sparsity-2"}, {"do": "magnitude-sparsity-0.123"},
     {"do": "rm-rf"}, {"do": "-"}, {"do": "~~~"}, {"do": "magnitude-bits-4"}, {"do": "magnitude-sparsity-0.5-sparsity"},
