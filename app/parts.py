@@ -172,7 +172,7 @@ def _flips(progress: Progress | None) -> None:
 def layer_table(pictures: tuple[compute.Picture, ...]) -> None:
     """One row a layer; editing a cell pins that dial of that layer, clearing it lets it follow again."""
     recipe = state.recipe()
-    sparsities, bits, ranks = ([method(n).knob(w).ladder for n in answering(w)] for w in state.DIALS)
+    sparsities, bits, ranks = (sorted({rung for n in answering(w) for rung in method(n).knob(w).ladder}) for w in state.DIALS)
     rows = []
     for p in pictures:
         now = dict.fromkeys(state.DIALS)
@@ -201,11 +201,11 @@ def layer_table(pictures: tuple[compute.Picture, ...]) -> None:
                 "layer": st.column_config.TextColumn("Layer", pinned=True),
                 "kind": "Kind",
                 "weights": st.column_config.NumberColumn("Weights", format="localized"),
-                "sparsity": st.column_config.NumberColumn("Sparsity %", min_value=0, max_value=round(100 * max(sparsities[0])), step=1,
+                "sparsity": st.column_config.NumberColumn("Sparsity %", min_value=0, max_value=round(100 * sparsities[-1]), step=1,
                                                           help="Editing pins this layer's sparsity."),
                 "bits": st.column_config.SelectboxColumn("Bits", options=[str(b) for b in dict.fromkeys(sum(bits, ()))],
                                                          help="32 is the original."),
-                "rank": st.column_config.SelectboxColumn("Rank %", options=[f"{100 * r:.0f}" for r in ranks[0]], help="100 is the original."),
+                "rank": st.column_config.SelectboxColumn("Rank %", options=[f"{100 * r:.0f}" for r in ranks], help="100 is the original."),
                 "locked": st.column_config.CheckboxColumn("Lock", help="A locked layer stays as it was trained."),
                 "before": st.column_config.NumberColumn("Before KB", format="%.2f"),
                 "after": st.column_config.NumberColumn("After KB", format="%.2f"),

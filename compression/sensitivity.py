@@ -32,10 +32,11 @@ def rungs(name: str, knob: str, count: int = 7) -> tuple[Value, ...]:
     ladder = [value for value in known.ladder if value != known.off]
     if known.bytes_along == "rise":
         ladder.reverse()
-    if knob == "sparsity":
-        return tuple(v for v in (0.3, 0.5, 0.7, 0.8, 0.9, 0.95, 0.98) if v in ladder)[:count]
-    places = [round(i * (len(ladder) - 1) / max(1, count - 1)) for i in range(min(count, len(ladder)))]
-    return tuple(dict.fromkeys(ladder[p] for p in places))
+    usual = [v for v in (0.3, 0.5, 0.7, 0.8, 0.9, 0.95, 0.98) if v in ladder]
+    if knob == "sparsity" and len(usual) >= count - 2:
+        return tuple(usual[:count])
+    count = min(count, len(ladder))
+    return tuple(ladder[round(i * (len(ladder) - 1) / max(1, count - 1))] for i in range(count))
 
 
 def scan(network: Network, name: str, knob: str, values: tuple[Value, ...], data: Data, examples: int,

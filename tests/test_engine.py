@@ -9,7 +9,6 @@ from compression.apply import encode
 from compression.engine.answers import Answers, Mismatch
 from compression.engine.choose import choose
 from compression.engine.plain import Pairs, installed, skeleton
-from compression.layers import find
 from compression.network import network
 from compression.recipe import step
 from compression.zoo import shipped

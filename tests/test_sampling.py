@@ -176,7 +176,7 @@ def test_little_memory_decodes_again_and_says_the_same(digits):
 
 
 def test_the_ranking_puts_harsh_above_mild(digits):
-    net, data, fast, bank, _ = digits
+    net, _, fast, bank, _ = digits
     divergence = dict(scan.ranking(fast, bank, net.data["train"].inputs[:32]))
     assert set(divergence) == set(range(len(bank.cells))) and all(v >= -1e-6 for v in divergence.values())
     assert divergence[1] > divergence[0] and divergence[4] > divergence[3]

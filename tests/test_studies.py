@@ -8,7 +8,7 @@ from compression.apply import compress
 from compression.evaluate import Estimate
 from compression.link import from_link, to_link
 from compression.recipe import Override, Recipe, from_json, step, to_json
-from compression.registry import methods
+from compression.registry import answering, methods
 from compression.score import size_of
 from compression.search import Point, front, grid, knee, study
 from compression.sensitivity import last_safe, lost, rungs, scan
@@ -57,11 +57,14 @@ def test_where_a_method_does_not_apply_the_cell_says_so():
     assert all(c.quality is None and c.refused for c in cells)
 
 
-@pytest.mark.parametrize("name", [n for n in methods() if methods()[n].knobs])
-def test_rungs_leave_out_the_one_that_does_nothing(name):
-    knob = methods()[name].knobs[0]
-    found = rungs(name, knob.name)
-    assert 2 <= len(found) <= 7 and knob.off not in found and set(found) <= set(knob.ladder)
+@pytest.mark.parametrize("which, name", [(w, n) for w in ("sparsity", "bits", "rank") for n in answering(w)])
+def test_rungs_are_spread_over_the_ladder_without_the_one_that_does_nothing(which, name):
+    knob = methods()[name].knob(which)
+    working = [v for v in knob.ladder if v != knob.off]
+    found = rungs(name, which)
+    assert len(found) == len(set(found)) >= min(5, len(working)) and set(found) <= set(working) and len(found) <= 7
+    if len(working) <= 5:
+        assert set(found) == set(working)
 
 
 def test_a_study_measures_recipes_on_the_same_examples():

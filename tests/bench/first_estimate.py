@@ -17,18 +17,18 @@ import numpy as np
 import torch
 
 sys.path[:0] = [str(Path(__file__).parents[2])]
-from peak import peak
+from peak import peak  # noqa: E402
 
-from compression.apply import compress
-from compression.engine import sampling, scan
-from compression.engine.answers import Answers
-from compression.engine.choose import choose
-from compression.engine.live import FIRST, TEXT_FIRST, live
-from compression.engine.sampling import Counts
-from compression.recipe import Override, Recipe, step
-from compression.score import changed
-from compression.zoo import shipped
-from compression.zoo.data import Data
+from compression.apply import compress  # noqa: E402
+from compression.engine import sampling, scan  # noqa: E402
+from compression.engine.answers import Answers  # noqa: E402
+from compression.engine.choose import choose  # noqa: E402
+from compression.engine.live import FIRST, TEXT_FIRST, live  # noqa: E402
+from compression.engine.sampling import Counts  # noqa: E402
+from compression.recipe import Override, Recipe, step  # noqa: E402
+from compression.score import changed  # noqa: E402
+from compression.zoo import shipped  # noqa: E402
+from compression.zoo.data import Data  # noqa: E402
 
 TARGET = {"lenet-300-100": 150, "lenet-5": 150, "resnet-20": 150}
 

@@ -24,14 +24,14 @@ from torch.utils.flop_counter import FlopCounterMode
 sys.path[:0] = [str(Path(__file__).parents[2])]
 from peak import peak  # noqa: E402
 
-from compression.engine import sampling, scan
-from compression.engine.answers import Answers
-from compression.engine.choose import choose
-from compression.engine.grid import Bank, full, table
-from compression.engine.plain import Pairs, installed, skeleton
-from compression.engine.sampling import Counts, Tolerance
-from compression.recipe import step
-from compression.zoo import shipped
+from compression.engine import sampling, scan  # noqa: E402
+from compression.engine.answers import Answers  # noqa: E402
+from compression.engine.choose import choose  # noqa: E402
+from compression.engine.grid import Bank, full, table  # noqa: E402
+from compression.engine.plain import Pairs, installed, skeleton  # noqa: E402
+from compression.engine.sampling import Counts, Tolerance  # noqa: E402
+from compression.recipe import step  # noqa: E402
+from compression.zoo import shipped  # noqa: E402
 
 LEVELS = [step("pruning.magnitude", sparsity=s) for s in (0.3, 0.5, 0.7, 0.8, 0.9, 0.95)]
 LEVELS += [step("quantization.uniform", bits=b, symmetric=True, per="tensor") for b in (8, 6, 5, 4, 3, 2)]
@@ -168,10 +168,12 @@ def bench(name, asked):
         half = [x[: len(x) // 2], x[len(x) // 2 :]]
         twins, modules = [fast, fast.twin()], [module, skeleton(module)]
         slow = two_threads(lambda m, h: plain_scan(m, weights, h, batch), list(zip(modules, half)))
-        soon = two_threads(lambda f, h: [b for b in full(f, part, h, torch.arange(len(h)), batch)], list(zip(twins, half)))
+        soon = two_threads(lambda f, h: list(full(f, part, h, torch.arange(len(h)), batch)), list(zip(twins, half)))
         found |= dict(exact_two_threads_wall=slow / soon)
     seconds, ranked = cpu(lambda: dict(scan.ranking(fast, bank, net.data["train"].inputs[:32])))
     found |= dict(first_picture=plain / (seconds + setup + packing), first_picture_ms=seconds * 1e3)
+    if asked.exact_only:
+        return found | dict(suffix_share=suffix / whole)
     rows = torch.randperm(len(data), generator=torch.Generator().manual_seed(1))[: min(asked.truth_examples, n)]
     differences, margins, _ = truth_of(name, fast, bank, data, rows, batch, asked.truth)
     truth, places = differences.mean(1), [i for c in bank.measured.values() for i in c]
@@ -202,6 +204,7 @@ def main():
     ask.add_argument("names", nargs="*", default=["lenet-5", "resnet-20", "vit", "char-gpt"])
     for flag, default in dict(examples=10_000, slice=256, rounds=2, seeds=8, threads=1, truth_examples=10_000, batch=128).items():
         ask.add_argument(f"--{flag.replace('_', '-')}", type=int, default=default)
+    ask.add_argument("--exact-only", action="store_true", help="neither truth nor tolerant scans")
     ask.add_argument("--truth", type=Path, default=Path("/tmp/shrinkscope-truth"))
     asked = ask.parse_args()
     torch.set_num_threads(1)

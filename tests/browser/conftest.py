@@ -25,6 +25,7 @@ FLAGS = [
     "--disable-component-update",
     "--disable-sync",
 ]
+PATIENCE = 1000 * float(os.environ.get("PATIENCE", "60"))  # ms until a page that does not answer fails; nothing waits for it
 IDLE = '[data-testid="stApp"][data-test-script-state="notRunning"][data-test-connection-state="CONNECTED"]'
 # Opened at /page, Streamlit first asks whether the app lives under /page, and takes 404 for the answer.
 BASE_PATH_GUESS = re.compile(r"/[\w-]+/_stcore/(health|host-config)$")
@@ -129,7 +130,7 @@ def visit(chromium):
         context = chromium.new_context(
             viewport={"width": width, "height": height}, color_scheme=scheme, reduced_motion="reduce"
         )
-        context.set_default_timeout(60_000)
+        context.set_default_timeout(PATIENCE)
         page = context.new_page()
         page.errors, page.outside = [], []
         visits.append((page, context, server))
