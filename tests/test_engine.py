@@ -9,6 +9,7 @@ from compression.apply import encode
 from compression.engine.answers import Answers, Mismatch
 from compression.engine.choose import choose
 from compression.engine.plain import Pairs, installed, skeleton
+from compression.engine.tune import pace, record_bytes
 from compression.network import network
 from compression.recipe import step
 from compression.zoo import shipped
@@ -318,3 +319,12 @@ def test_two_engines_side_by_side():
     two = one.twin()
     pairs = Pairs([{"conv2.weight": net.layers[1].weight * 0.5}])
     assert torch.equal(one.changed(x, one.engine.dense(x)[1], pairs), two.changed(x, two.engine.dense(x)[1], pairs))
+
+
+def test_the_pace_fits_memory_and_data():
+    net = random_network("lenet-5")
+    engine = choose(net.module, net.layers, torch.randn(3, 1, 28, 28))
+    assert record_bytes(engine, torch.randn(4, 1, 28, 28)) == record_bytes(engine, torch.randn(9, 1, 28, 28)) > 4 * 784
+    found = pace(engine, torch.randn(40, 1, 28, 28), bytes_kept=17 * int(record_bytes(engine, torch.randn(2, 1, 28, 28))))
+    assert found.batch in (8, 16) and 1 <= found.piece <= 16
+    assert pace(engine, torch.randn(2, 1, 28, 28)).piece <= 2

@@ -17,13 +17,13 @@ def open_attention(graph: fx.Graph, root: nn.Module) -> None:
                 and node.kwargs == {"need_weights": False} and len(node.args) == 3 and len(set(node.args)) == 1
                 and all(u.op == "call_function" and u.target is operator.getitem and u.args[1] == 0 for u in node.users)):
             continue
+        names = ("in_proj_weight", "in_proj_bias", "out_proj.weight", "out_proj.bias")
         with graph.inserting_before(node):
-            def parameter(name: str, at: str = node.target) -> fx.Node | None:
-                return None if name.endswith("bias") and m.in_proj_bias is None else graph.get_attr(f"{at}.{name}")
-
-            three = graph.call_function(F.linear, (node.args[0], parameter("in_proj_weight"), parameter("in_proj_bias")))
+            wide, wide_bias, last, last_bias = (
+                None if name.endswith("bias") and m.in_proj_bias is None else graph.get_attr(f"{node.target}.{name}") for name in names)
+            three = graph.call_function(F.linear, (node.args[0], wide, wide_bias))
             seen = graph.call_function(heads, (three, m.num_heads))
-            out = graph.call_function(F.linear, (seen, parameter("out_proj.weight"), parameter("out_proj.bias")))
+            out = graph.call_function(F.linear, (seen, last, last_bias))
         for user in list(node.users):
             user.replace_all_uses_with(out)
             graph.erase_node(user)

@@ -16,6 +16,7 @@ from compression.engine.plain import Pairs
 from compression.engine.sampling import Array, Counts, Design, Tolerance
 from compression.zoo.data import Data
 
+USUAL = Tolerance()
 
 def ranking(fast: Answers, bank: Bank, inputs: Tensor) -> Iterator[tuple[int, float]]:
     """Each measured cell with the Kullback-Leibler divergence of its answers from the original's, nats, on a few examples.
@@ -66,8 +67,8 @@ class State:
         return not self.open.any()
 
 
-def adaptive(fast: Answers, bank: Bank, data: Data, first: Original, tolerance: Tolerance = Tolerance(), strict: bool = False,
-             seed: int = 0, batch: int = 128, strata: int = 8, pilot: int = 96, state: State | None = None) -> Iterator[State]:
+def adaptive(fast: Answers, bank: Bank, data: Data, first: Original, tolerance: Tolerance = USUAL, strict: bool = False,
+             seed: int = 0, batch: int = 256, strata: int = 8, pilot: int = 96, state: State | None = None) -> Iterator[State]:
     """Measure all cells of a bank, the doubtful ones on more examples, and give the state after each batch of examples.
 
     A cell is closed when its interval is as narrow as the tolerance asks (95 %), or all examples were judged. The same seed

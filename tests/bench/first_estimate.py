@@ -25,6 +25,7 @@ from compression.engine.answers import Answers  # noqa: E402
 from compression.engine.choose import choose  # noqa: E402
 from compression.engine.live import FIRST, TEXT_FIRST, live  # noqa: E402
 from compression.engine.sampling import Counts  # noqa: E402
+from compression.engine.tune import pace  # noqa: E402
 from compression.recipe import Override, Recipe, step  # noqa: E402
 from compression.score import changed  # noqa: E402
 from compression.zoo import shipped  # noqa: E402
@@ -46,6 +47,12 @@ def recipes(net, count, rng):
             yield Recipe(overrides=tuple(Override(layer.name, (any_step(),)) for layer in net.layers))
 
 
+def share_right(answers, data):
+    """Of each example: 0 or 1, for a window of text the mean."""
+    right = (answers == data.labels).double()
+    return (right.mean(1) if right.ndim > 1 else right).numpy()
+
+
 def bench(name, asked):
     net = shipped.load(name)
     every = net.data["test"]
@@ -56,8 +63,8 @@ def bench(name, asked):
     setup, start = time.process_time() - start, time.process_time()
     first = scan.original(fast, data.inputs, 32 if data.kind == "text" else 128)
     ready = time.process_time() - start
-    piece, begin = (4, TEXT_FIRST) if data.kind == "text" else (64, FIRST)
-    was = (first.answers == data.labels).double().flatten(1).mean(1).numpy() if data.kind == "text" else (first.answers == data.labels).double().numpy()
+    piece, begin = pace(fast.engine, data.inputs).piece, TEXT_FIRST if data.kind == "text" else FIRST
+    was = share_right(first.answers, data)
     times, pieces, holds, halves, errors = [], [], [], [], []
     for recipe in recipes(net, asked.recipes, np.random.default_rng(0)):
         done = compress(net, recipe)
@@ -73,8 +80,7 @@ def bench(name, asked):
             pass
         answers = torch.empty_like(first.answers)
         answers[full.rows] = full.answers
-        right = (answers == data.labels).double()
-        d = was - (right.flatten(1).mean(1) if data.kind == "text" else right).numpy()
+        d = was - share_right(answers, data)
         for seed in range(asked.seeds):
             design = sampling.design(first.margins, seed=seed + 1)
             many = sampling.start(design, begin)
@@ -101,8 +107,9 @@ def main():
     for name in asked.names:
         r = results[name] = bench(name, asked)
         peaks.append(peak())
+        verdict = "reached" if r["first_ms"] <= r["target_ms"] and r["coverage"] >= 0.95 else "missed"
         print(f"{name:14} {r['first_ms']:9.0f} {r['first_ms_worst']:7.0f} {r['piece_ms']:9.0f} {r['coverage']:9.3f} {r['half_points']:9.2f} "
-              f"{r['error_points']:7.2f} {r['ready_s']:8.2f}  {'reached' if r['first_ms'] <= r['target_ms'] and r['coverage'] >= 0.95 else 'missed'}", flush=True)
+              f"{r['error_points']:7.2f} {r['ready_s']:8.2f}  {verdict}", flush=True)
     moved = max(peaks) / min(peaks) - 1
     print(f"matrix product {', '.join(f'{p / 1e9:.0f}' for p in peaks)} GF/s" + ("; moved too far: no verdict" if moved > 0.2 else ""))
     print(json.dumps({k: {a: round(b, 4) for a, b in r.items()} for k, r in results.items()} | {"verdict": moved <= 0.2}))

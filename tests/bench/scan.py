@@ -202,7 +202,7 @@ def bench(name, asked):
 def main():
     ask = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     ask.add_argument("names", nargs="*", default=["lenet-5", "resnet-20", "vit", "char-gpt"])
-    for flag, default in dict(examples=10_000, slice=256, rounds=2, seeds=8, threads=1, truth_examples=10_000, batch=128).items():
+    for flag, default in dict(examples=10_000, slice=256, rounds=2, seeds=8, threads=1, truth_examples=10_000, batch=512).items():
         ask.add_argument(f"--{flag.replace('_', '-')}", type=int, default=default)
     ask.add_argument("--exact-only", action="store_true", help="neither truth nor tolerant scans")
     ask.add_argument("--truth", type=Path, default=Path("/tmp/shrinkscope-truth"))
