@@ -203,7 +203,7 @@ def layer_table(pictures: tuple[compute.Picture, ...]) -> None:
                 "weights": st.column_config.NumberColumn("Weights", format="localized"),
                 "sparsity": st.column_config.NumberColumn("Sparsity %", min_value=0, max_value=round(100 * sparsities[-1]), step=1,
                                                           help="Editing pins this layer's sparsity."),
-                "bits": st.column_config.SelectboxColumn("Bits", options=[str(b) for b in dict.fromkeys(sum(bits, ()))],
+                "bits": st.column_config.SelectboxColumn("Bits", options=[str(b) for b in bits],
                                                          help="32 is the original."),
                 "rank": st.column_config.SelectboxColumn("Rank %", options=[f"{100 * r:.0f}" for r in ranks], help="100 is the original."),
                 "locked": st.column_config.CheckboxColumn("Lock", help="A locked layer stays as it was trained."),

@@ -22,7 +22,8 @@ def show() -> None:
         st.info("This network was opened without data, so there are no answers to compare. Open a data file beside it.")
         return
     first, second, third = st.columns([2, 2, 1])
-    name = first.selectbox("Vary", [n for which in state.DIALS for n in answering(which)], key="scan.method",
+    known = [n for which in state.DIALS for n in answering(which)]
+    name = first.selectbox("Vary", known, known.index(state.FIRST["sparsity"]), key="scan.method",
                            format_func=lambda n: f"{method(n).title}", persist_state="session")
     with second:
         count = parts.examples("Examples in each cell", "scan.count")
