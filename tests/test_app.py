@@ -26,7 +26,7 @@ PAGES = ("explore", "sensitivity", "trade-off")
 NETWORKS = shipped.available()
 DIALS = ("sparsity", "bits", "rank")
 OPENING = (step("lowrank.svd", rank=1.0), step("pruning.magnitude", sparsity=0.5), step("quantization.uniform", bits=32))
-SMALL = "digits-mlp"
+SMALL, CONVOLUTIONS = "digits-mlp", "vgg-small"
 
 
 @pytest.fixture(autouse=True)
@@ -175,29 +175,50 @@ def positions(ladder) -> list:
     return list(dict.fromkeys((ladder[0], ladder[len(ladder) // 2], ladder[-1])))
 
 
-@pytest.mark.parametrize("which", DIALS)
+def walk(at, network, which, name) -> None:
+    """One method of one dial, at its ends and its middle, and then each of its further knobs likewise."""
+    put(at, f"method.{which}", name)
+    ladder, others = method(name).knob(which).ladder, {}
+    for value in positions(ladder):
+        put(at, f"dial.{which}", value)
+        agrees(at, network, Recipe(OPENING).with_default(step(name, **{which: value})))
+    middle = ladder[len(ladder) // 2]
+    for knob in method(name).knobs:
+        if knob.name != which:
+            put(at, f"dial.{which}", middle)
+            for value in positions(knob.ladder):
+                others[knob.name] = value
+                put(at, f"knob.{name}.{knob.name}", value)
+                agrees(at, network, Recipe(OPENING).with_default(step(name, **{which: middle}, **others)))
+
+
 @pytest.mark.parametrize("network", NETWORKS)
-def test_every_dial_method_and_knob_says_what_plain_python_computes(network, which):
+def test_every_dial_says_what_plain_python_computes(network):
     at = opened(net=network)
     first = figures(at)
     agrees(at, network, Recipe(OPENING))
+    for s, which in zip(OPENING, ("rank", "sparsity", "bits"), strict=True):
+        walk(at, network, which, s.method)
+        press(at, "Reset")
+        agrees(at, network, Recipe(OPENING))
+        assert figures(at) == first
+
+
+@pytest.mark.parametrize(("which", "name"), [(which, name) for which in DIALS for name in answering(which)])
+def test_every_method_and_knob_says_what_plain_python_computes(which, name):
+    at = opened(net=SMALL)
+    walk(at, SMALL, which, name)
+    press(at, "Reset")
+    agrees(at, SMALL, Recipe(OPENING))
+
+
+@pytest.mark.parametrize("which", DIALS)
+def test_every_method_opens_on_convolutions(which):
+    at = opened(net=CONVOLUTIONS)
     for name in answering(which):
         put(at, f"method.{which}", name)
-        others = {}
-        for value in positions(method(name).knob(which).ladder):
-            put(at, f"dial.{which}", value)
-            agrees(at, network, Recipe(OPENING).with_default(step(name, **{which: value})))
-        middle = method(name).knob(which).ladder[len(method(name).knob(which).ladder) // 2]
-        for knob in method(name).knobs:
-            if knob.name != which:
-                put(at, f"dial.{which}", middle)
-                for value in positions(knob.ladder):
-                    others[knob.name] = value
-                    put(at, f"knob.{name}.{knob.name}", value)
-                    agrees(at, network, Recipe(OPENING).with_default(step(name, **{which: middle}, **others)))
-    press(at, "Reset")
-    agrees(at, network, Recipe(OPENING))
-    assert figures(at) == first
+        value = control(at, f"dial.{which}").value
+        agrees(at, CONVOLUTIONS, Recipe(OPENING).with_default(step(name, **{which: value})))
 
 
 @pytest.mark.parametrize("network", NETWORKS)
