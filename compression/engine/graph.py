@@ -29,22 +29,22 @@ class Graph:
         self.module, self.names, self.sample = module, names, sample
         self.folded, self.channels_last, self.together = folded, channels_last, together
         graph, self.root = trace(module)
-        self.factors = {}
+        self.factors, opened = {}, 0
         if folded:
             without_idle(graph, self.root)
-            open_attention(graph, self.root)
+            opened = open_attention(graph, self.root)
             pool_by_views(graph, self.root)
             self.factors = fold(graph, self.root)
+        convolutions = [m for m in self.root.modules() if isinstance(m, nn.Conv2d)]
         if channels_last:
-            for m in self.root.modules():
-                if isinstance(m, nn.Conv2d):
-                    m.weight = nn.Parameter(m.weight.contiguous(memory_format=torch.channels_last), requires_grad=False)
+            for m in convolutions:
+                m.weight = nn.Parameter(m.weight.contiguous(memory_format=torch.channels_last), requires_grad=False)
         self.operations = Operations(graph, self.root)
         self.plans: dict[Any, Any] = {}
         crossing = {p for name in names for p in self._plan(frozenset([name])).reads}
         self.keep = frozenset(crossing)  # what a change of any one weight may read; of several, no more than that
         self.axes = Axes.of(self._everything, sample)
-        self.bitwise = not folded and not channels_last
+        self.bitwise = not self.factors and not opened and not (channels_last and convolutions)
 
     def twin(self) -> "Graph":
         """Another one for another thread."""
@@ -83,7 +83,7 @@ class Graph:
         with torch.inference_mode():
             if pairs.rows is None:
                 n = len(record[-1])
-                if len(weights) == 1 or n * len(weights) > self.together or not self._stackable(names):
+                if len(weights) == 1 or self.bitwise or n * len(weights) > self.together or not self._stackable(names):
                     return torch.cat([self._one(record, names, w) for w in weights])
                 return self._stacked(record, names, weights, [torch.arange(n)] * len(weights), shared=True)
             if not self._stackable(names):

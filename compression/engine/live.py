@@ -110,8 +110,9 @@ class _Seen:
         lists = [(h, k) for h, (a, b) in enumerate(zip(self.counts.n[0].tolist(), wanted.tolist())) for k in range(a, b)]
         every = np.array(lists).reshape(-1, 2)
         pieces = max(1, -(-len(every) // piece))
-        for i in range(pieces):
-            yield every[i::pieces]
+        mixed = np.concatenate([every[i::pieces] for i in range(pieces)])
+        for i in range(0, len(mixed), piece):  # of one size, for which the processor's library is then prepared
+            yield mixed[i : i + piece]
 
     def count(self, part: Any, rows: Tensor, answers: Tensor) -> None:
         was = self.first.answers[rows]

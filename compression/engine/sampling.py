@@ -106,9 +106,9 @@ def level(look: int, strict: bool = False) -> float:
 
 def start(design: Design, total: int) -> NDArray[np.int64]:
     """The first examples of each stratum, before anything is known: more where the margin is small, (strata,)."""
-    rank = np.arange(len(design.order))
-    weight = design.share / np.sqrt(1 + rank)
-    return np.minimum(design.sizes, np.maximum(2, np.rint(total * weight / weight.sum()))).astype(int)
+    weight = design.share / np.sqrt(1 + np.arange(len(design.order)))
+    parts = np.diff(np.rint(total * np.cumsum(weight) / weight.sum()), prepend=0)
+    return np.minimum(design.sizes, np.maximum(2, parts)).astype(int)
 
 
 def more(counts: Counts, judged: Judged, design: Design, open_: NDArray[np.bool_], growth: float = 1.4, least: int = 32) -> NDArray[np.int64]:

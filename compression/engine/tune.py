@@ -53,7 +53,7 @@ def pace(engine: Engine, inputs: Tensor, bytes_kept: int = 200_000_000, seconds:
             piece = size
         if spent / size < least * 0.97:
             best, least = size, spent / size
-        if spent / size > 1.2 * least or spent > 0.5:
+        if spent > seconds and (spent / size > 1.2 * least or spent > 0.5):
             break
     if best <= 8 and piece == 1:
         piece = max(1, int(seconds / max(least, 1e-9)))
