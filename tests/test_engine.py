@@ -49,7 +49,7 @@ def agrees(net, x, slow="", every=1):
         limit = 2e-5 * max(float(r.abs().max()) for r in right)
         torch.testing.assert_close(engine.changed(record, Pairs(cells)), torch.cat(right), rtol=0, atol=limit)
         torch.testing.assert_close(engine.changed(record, Pairs(cells, rows)), torch.cat([r[i] for r, i in zip(right, rows)]), rtol=0, atol=limit)
-        torch.testing.assert_close(engine.changed(engine.record(x, layer.names), Pairs(cells[:1])), right[0], rtol=0, atol=limit)
+        torch.testing.assert_close(engine.changed(engine.record(x, [frozenset(layer.names)]), Pairs(cells[:1])), right[0], rtol=0, atol=limit)
         assert torch.equal(fast.changed(x, record, Pairs(cells)), torch.cat(right).argmax(-1)), layer.name
         assert torch.equal(fast.changed(x, record, Pairs(cells, rows)), torch.cat([r.argmax(-1)[i] for r, i in zip(right, rows)]))
     torch.testing.assert_close(engine.dense(x)[0], scores, rtol=0, atol=0)  # nothing is left changed
@@ -255,8 +255,20 @@ def test_only_what_follows_a_layer_runs_again():
         shortcut = "shortcut" in layer.name
         assert ran[0] == layer.name and len(ran) <= 22 - at and (shortcut or len(ran) >= 20 - at), "at most both shortcuts are spared"
         ran.clear()
-        engine.record(torch.randn(4, 1, 28, 28), layer.names)
+        engine.record(torch.randn(4, 1, 28, 28), [frozenset(layer.names)])
         assert layer.name not in ran and len(ran) <= at + 1
+
+
+def test_with_all_layers_changed_nothing_runs_twice():
+    net = random_network("resnet-20")
+    engine = choose(net.module, net.layers, torch.randn(3, 1, 28, 28))
+    ran = []
+    for name, m in engine.root.named_modules():
+        if isinstance(m, nn.Conv2d | nn.Linear):
+            m.register_forward_hook(lambda *_, name=name: ran.append(name))
+    weights = {n: layer.weight * 0.9 for layer in net.layers for n in layer.names}
+    engine.changed(engine.record(torch.randn(4, 1, 28, 28), [frozenset(weights)]), Pairs([weights]))
+    assert len(ran) == 22
 
 
 def test_the_cache_is_one_batch_whatever_the_data():
@@ -307,7 +319,7 @@ def test_weights_beside_the_changed_ones_may_be_a_recipes():
         engine = choose(net.module, net.layers, x, slow)
         base = {n: layer.weight * 0.7 for layer in net.layers for n in layer.names}
         moved = base | {"fc1.weight": net.layers[2].weight.flip(0)}
-        record = engine.record(x, ["fc1.weight"], base)
+        record = engine.record(x, [frozenset(["fc1.weight"])], base)
         got = engine.changed(record, Pairs([moved], None, frozenset(["fc1.weight"])))
         torch.testing.assert_close(got, plain_scores(net.module, moved, x), rtol=1e-4, atol=1e-5)
 

@@ -61,20 +61,20 @@ class Graph:
         with torch.inference_mode():
             return self._run(x, frozenset())[self.operations.output]
 
-    def record(self, x: Tensor, names: Iterable[str], weights: Weights | None = None) -> list[Any]:
-        """The record for changes of some weights only: what leads to no value that they may read is left out.
+    def record(self, x: Tensor, groups: Iterable[frozenset[str]], weights: Weights | None = None) -> list[Any]:
+        """The record for some changes only, each of the weights of one group together: what they do not read is left out.
 
         weights: what stands in the network instead of the original's own, apart from the changes to come.
         """
-        needed = frozenset().union(*(self._before(name) for name in names))
+        needed = frozenset().union(*map(self._before, groups))
         with torch.inference_mode(), installed(self.root, self._as_run(weights or {})):
             return self._run(x, self.keep, needed)
 
-    def _before(self, name: str) -> frozenset[int]:
-        """Places of what must run to know the values that a change of a weight may read."""
-        if ("before", name) not in self.plans:
-            self.plans["before", name] = self.operations.ancestors(self._plan(frozenset([name])).reads)
-        return self.plans["before", name]
+    def _before(self, names: frozenset[str]) -> frozenset[int]:
+        """Places of what must run to know the values that a change of some weights may read."""
+        if ("before", names) not in self.plans:
+            self.plans["before", names] = self.operations.ancestors(self._plan(names).reads)
+        return self.plans["before", names]
 
     def changed(self, record: list[Any], pairs: Pairs) -> Tensor:
         """Scores of each variant on its rows, one after another: (sum of the rows, ...). All variants change the same weights."""
@@ -141,7 +141,7 @@ class Graph:
 
     def _again(self, record: list[Any], names: frozenset[str], weights: Weights, rows: Tensor) -> Tensor:
         """One variant on some rows, where their values cannot be cut out of the record: from the input on."""
-        return self._one(self.record(record[-1][rows], names), names, weights)
+        return self._one(self.record(record[-1][rows], [names]), names, weights)
 
     def _stackable(self, names: frozenset[str]) -> bool:
         first = self._plan(names, stacked=True).first

@@ -84,9 +84,9 @@ def _record(fast: Answers, x: Tensor, names: frozenset[str], base: tuple[str, Ma
     """What comes before the changed layers, for the first pieces out of what is kept."""
     key = (base[0], names, number, len(x))
     if kept is None or number is None:
-        return fast.engine.record(x, names, base[1])
+        return fast.engine.record(x, [names], base[1])
     if key not in kept:
-        kept[key] = fast.engine.record(x, names, base[1])
+        kept[key] = fast.engine.record(x, [names], base[1])
     return kept[key]
 
 

@@ -93,7 +93,7 @@ class Memo:
         with torch.inference_mode():
             return self._plainly({}, x)
 
-    def record(self, x: Tensor, names: Iterable[str], weights: Weights | None = None) -> Record:
+    def record(self, x: Tensor, groups: Iterable[frozenset[str]], weights: Weights | None = None) -> Record:
         """The calls of a run with some weights replaced, apart from the changes to come."""
         with torch.inference_mode(), installed(self.root, weights or {}):
             return self._record(x)[1]

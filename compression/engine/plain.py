@@ -69,7 +69,7 @@ class Plain:
         with torch.inference_mode():
             return self.module(x)
 
-    def record(self, x: Tensor, names: Iterable[str], weights: Weights | None = None) -> Tensor:
+    def record(self, x: Tensor, groups: Iterable[frozenset[str]], weights: Weights | None = None) -> Tensor:
         """The batch itself."""
         return x
 

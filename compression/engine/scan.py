@@ -126,7 +126,7 @@ def _ask(fast: Answers, bank: Bank, data: Data, first: Original, design: Design,
     truth = None if data.labels is None else data.labels[rows]
     layers = {name: [i for i in places if i in cells] for name, places in bank.measured.items()}
     layers = {name: places for name, places in layers.items() if places}
-    record = fast.engine.record(x, [n for name in layers for n in bank.layers[name].names])
+    record = fast.engine.record(x, [frozenset(bank.layers[name].names) for name in layers])
     for places in layers.values():
         asked = [torch.from_numpy(cells[i]) for i in places]
         answers = fast.changed(x, record, Pairs([bank.weights(i) for i in places], asked))

@@ -24,7 +24,7 @@ def record_bytes(engine: Engine, x: Tensor) -> float:
 
     def look(value: object) -> None:
         if isinstance(value, Tensor):
-            found[value.untyped_storage().data_ptr()] = value.untyped_storage().nbytes()
+            found[value.data_ptr()] = value.nbytes
         elif isinstance(value, list | tuple):
             for v in value:
                 look(v)
