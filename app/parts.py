@@ -7,6 +7,7 @@ import streamlit as st
 
 from app import compute, gallery, jobs, state, words
 from app.chart.ticker import tick
+from app.dials import DIALS, FIRST
 from compression.evaluate import Progress, Quality
 from compression.method import Knob, Value
 from compression.recipe import Recipe
@@ -19,7 +20,7 @@ FIRST_WAIT = 0.15  # seconds a page waits for the first estimate before it is dr
 def dials() -> None:
     """The three dials for all layers, each with its method and its further knobs."""
     st.markdown("**Set all layers**")
-    for which in state.DIALS:
+    for which in DIALS:
         chosen = state.dial_step(which).method
         _knob(which, method(chosen).knob(which), prominent=True)
         with st.popover(method(chosen).title, width="stretch"):
@@ -29,7 +30,7 @@ def dials() -> None:
             for knob in method(chosen).knobs:
                 if knob.name != which:
                     _knob(which, knob)
-    st.toggle("Huffman coding", key="huffman", on_change=state.switch_coding, help=method(state.FIRST["coding"]).summary)
+    st.toggle("Huffman coding", key="huffman", on_change=state.switch_coding, help=method(FIRST["coding"]).summary)
 
 
 def _knob(which: str, knob: Knob, prominent: bool = False) -> None:
@@ -155,7 +156,7 @@ def accuracy_card(job: jobs.Job | None, progress: Progress | None) -> None:
 
 
 def _dialled() -> str:
-    sparsity, bits, rank = (state.dial_step(which)[which] for which in state.DIALS)
+    sparsity, bits, rank = (state.dial_step(which)[which] for which in DIALS)
     return words.settings(sparsity, bits, rank)
 
 
@@ -172,10 +173,10 @@ def _flips(progress: Progress | None) -> None:
 def layer_table(pictures: tuple[compute.Picture, ...]) -> None:
     """One row a layer; editing a cell pins that dial of that layer, clearing it lets it follow again."""
     recipe = state.recipe()
-    sparsities, bits, ranks = (sorted({rung for n in answering(w) for rung in method(n).knob(w).ladder}) for w in state.DIALS)
+    sparsities, bits, ranks = (sorted({rung for n in answering(w) for rung in method(n).knob(w).ladder}) for w in DIALS)
     rows = []
     for p in pictures:
-        now = dict.fromkeys(state.DIALS)
+        now = dict.fromkeys(DIALS)
         for s in p.chain:
             now |= {name: value for name, value in s.knobs if name in now}
         own = recipe.override(p.name)

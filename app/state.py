@@ -13,18 +13,16 @@ from typing import Any
 import streamlit as st
 
 from app import compute
+from app.dials import DIALS, FIRST, complete, lean, opening, pinned
 from compression.link import from_link, to_link
 from compression.method import Value
 from compression.network import Network
 from compression.recipe import Override, Recipe, Step, step
-from compression.registry import answering, dial, method
+from compression.registry import dial, method
 
-DIALS = ("sparsity", "bits", "rank")
-FIRST = {"sparsity": "pruning.magnitude", "bits": "quantization.uniform", "rank": "lowrank.svd", "coding": "coding.huffman"}  # of a first visit
 OPENING = "lenet-5"
 JUDGES = ("validation", "test")  # the data that can be picked to judge on
 NOTES, LONGEST_NOTE = 5, 300  # how many notes on a link are told, and the characters of each
-HALF = 0.5  # sparsity on a first visit, so that there is something to see
 
 
 def begin(first: str | None, trouble: str | None) -> None:
@@ -136,28 +134,6 @@ def recall(name: str, value: Any) -> Any:
     """The value kept under a name until now; the new one is kept for next time."""
     before, st.session_state[name] = st.session_state.get(name), value
     return before
-
-
-def opening() -> Recipe:
-    """What a network opens with: half of the weights removed."""
-    return Recipe((step(FIRST["sparsity"], sparsity=HALF),))
-
-
-def complete(some: Recipe) -> Recipe:
-    """The same recipe with a step for every dial, off where there was none, so that each dial knows its method."""
-    have = {dial(s.method) for s in some.default}
-    for which in DIALS:
-        if which not in have:
-            some = some.with_default(step(FIRST[which], **{which: method(FIRST[which]).knob(which).off}))
-    return some
-
-
-def lean(some: Recipe) -> Recipe:
-    """The same recipe without the steps that complete() would add: what is worth writing into a link."""
-    for s in some.default:
-        if s.off and s == step(FIRST[dial(s.method)], **{dial(s.method): s[dial(s.method)]}):
-            some = some.without_default(dial(s.method))
-    return some
 
 
 def dial_step(which: str) -> Step:
@@ -299,17 +275,8 @@ def fold_edits(editor: str, names: list[str], columns: Mapping[str, tuple[str, C
                 new = new.with_lock(layer, bool(value))
             elif column in columns:
                 which, read = columns[column]
-                new = new.without_pin(layer, which) if value is None else new.with_pin(layer, _pinned(which, read(value)))
+                new = new.without_pin(layer, which) if value is None else new.with_pin(layer, pinned(dial_step(which), which, read(value)))
     set_recipe(new, outside_table=False)
-
-
-def _pinned(which: str, value: Value) -> Step:
-    """The dial's present method at another value, its further knobs as they are; another method where it lacks that rung."""
-    now = dial_step(which)
-    if value in method(now.method).knob(which).ladder:
-        return Step(now.method, tuple((k, value if k == which else v) for k, v in now.knobs))
-    name = next(n for n in (FIRST[which], *answering(which)) if value in method(n).knob(which).ladder)
-    return step(name, **{which: value})
 
 
 def publish() -> None:

@@ -18,9 +18,10 @@ from torch import Tensor
 
 from compression.bits import needed
 from compression.coding.huffman import entropy, word_lengths
-from compression.encoded import Codes, replace_leaves, sparse
+from compression.encoded import Codes, replace_leaves
 from compression.lowrank import tucker2
 from compression.method import Layer
+from compression.places import sparse
 from compression.quantization import uniform
 from compression.sketches.moments import Moments
 from compression.sketches.ordered import Array, Ordered, ordered

@@ -11,8 +11,9 @@ from hypothesis import given, settings
 
 from compression import bits
 from compression.coding import huffman
-from compression.encoded import Bitmap, Codes, Dense, Gaps, Levels, Shared, from_bytes, replace_leaves, sparse
+from compression.encoded import Codes, Dense, Levels, Shared, from_bytes, replace_leaves
 from compression.method import Layer
+from compression.places import Bitmap, Gaps, sparse
 from compression.quantization import uniform
 from compression.recipe import Override, Recipe, from_json, step, to_json
 from compression.registry import methods

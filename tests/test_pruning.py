@@ -10,8 +10,9 @@ import torch
 from safetensors.torch import load_file
 from torch.nn.utils import prune
 
-from compression.encoded import Codes, Dense, Sparse, from_bytes, replace_leaves
+from compression.encoded import Codes, Dense, from_bytes, replace_leaves
 from compression.method import Layer
+from compression.places import Sparse
 from compression.pruning import block_sparse, filters, kernel_patterns, magnitude, n_of_m, relative_index
 from compression.sharing import kmeans
 

@@ -10,10 +10,11 @@ from torch.nn import functional as F
 from compression import layer_inputs
 from compression.apply import compress
 from compression.calibrate import calibrate, sample
-from compression.encoded import Levels, Sparse
+from compression.encoded import Levels
 from compression.evaluate import evaluate
 from compression.layer_inputs import inputs_of
 from compression.network import network
+from compression.places import Sparse
 from compression.recipe import Recipe, step
 from compression.registry import answering
 from compression.repair import biases, click, last, norms, repaired, survivors

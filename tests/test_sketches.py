@@ -6,9 +6,9 @@ import torch
 
 from compression import instant
 from compression.coding import huffman
-from compression.encoded import Sparse
 from compression.lowrank import tucker2
 from compression.method import Layer
+from compression.places import Sparse
 from compression.pruning import magnitude
 from compression.quantization import uniform
 from compression.sketches import codebooks

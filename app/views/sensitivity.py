@@ -7,6 +7,7 @@ import streamlit as st
 
 from app import chart, compute, jobs, parts, plots, state, words
 from app.chart.ticker import tick
+from app.dials import DIALS, FIRST
 from compression.method import Knob, Value
 from compression.recipe import step
 from compression.registry import answering, method
@@ -22,8 +23,8 @@ def show() -> None:
         st.info("This network was opened without data, so there are no answers to compare. Open a data file beside it.")
         return
     first, second, third = st.columns([2, 2, 1])
-    known = [n for which in state.DIALS for n in answering(which)]
-    name = first.selectbox("Vary", known, known.index(state.FIRST["sparsity"]), key="scan.method",
+    known = [n for which in DIALS for n in answering(which)]
+    name = first.selectbox("Vary", known, known.index(FIRST["sparsity"]), key="scan.method",
                            format_func=lambda n: f"{method(n).title}", persist_state="session")
     with second:
         count = parts.examples("Examples in each cell", "scan.count")
@@ -36,7 +37,7 @@ def _scan(name: str, count: int, tolerance: float) -> None:
     if state.recall("clicked", False):
         st.rerun()  # the dials and the address stand outside this fragment
     net, split = state.network(), state.split()
-    knob = next(k for k in method(name).knobs if k.name in state.DIALS)
+    knob = next(k for k in method(name).knobs if k.name in DIALS)
     values = rungs(name, knob.name)
     key, owner = (net.digest, name, values, net.data[split].digest, count), state.owner("scan")
     total = len(values) * len(net.layers)

@@ -10,8 +10,9 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from compression.bits import needed
-from compression.encoded import Codes, Encoded, Layout, replace_leaves, sparse
+from compression.encoded import Codes, Encoded, Layout, replace_leaves
 from compression.method import Layer, Method
+from compression.places import sparse
 
 LONGEST = 32  # bits of a code word
 _CHUNK = 1 << 16

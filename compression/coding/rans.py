@@ -11,8 +11,9 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from compression.bits import needed
-from compression.encoded import Codes, Encoded, Layout, replace_leaves, sparse
+from compression.encoded import Codes, Encoded, Layout, replace_leaves
 from compression.method import Layer, Method
+from compression.places import sparse
 
 _FINEST = 16  # bits of a frequency in the table
 

@@ -6,7 +6,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from compression import encoded
+from compression import places
 from compression.encoded import Dense, Encoded, Factored
 from compression.lowrank.svd import refuses
 from compression.method import Knob, Layer, Method
@@ -62,7 +62,7 @@ def answer(fits: Fits, rank: float, density: float) -> Encoded:
     values = torch.zeros(len(kept))
     values[known.places] = known.values
     low = Factored(fits.shape, Dense(known.left), Dense(known.right))
-    return Summed(low, encoded.sparse(values.reshape(fits.shape), kept))
+    return Summed(low, places.sparse(values.reshape(fits.shape), kept))
 
 
 def counts(matrix: Tensor, rank: float, density: float) -> tuple[int, int]:

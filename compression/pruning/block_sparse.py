@@ -6,8 +6,9 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from compression.encoded import Dense, Encoded, Sparse, cheapest_places
+from compression.encoded import Dense, Encoded
 from compression.method import Knob, Layer, Method
+from compression.places import Sparse, cheapest_places
 
 SHAPES = {"1x4": (1, 4), "4x1": (4, 1), "4x4": (4, 4), "8x8": (8, 8), "16x16": (16, 16)}
 

@@ -6,8 +6,9 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from compression.encoded import Dense, Encoded, cheapest_places
+from compression.encoded import Dense, Encoded
 from compression.method import Knob, Layer, Method
+from compression.places import cheapest_places
 
 
 @dataclass(frozen=True, eq=False)

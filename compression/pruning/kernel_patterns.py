@@ -7,8 +7,9 @@ import torch
 from torch import Tensor
 
 from compression.bits import needed
-from compression.encoded import Codes, Dense, Encoded, Sparse
+from compression.encoded import Codes, Dense, Encoded
 from compression.method import Knob, Layer, Method
+from compression.places import Sparse
 
 COUNTS = (1, 4, 8, 16, 32)
 LARGEST = 49  # places of a kernel

@@ -5,8 +5,9 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from compression.encoded import Encoded, sparse
+from compression.encoded import Encoded
 from compression.method import Knob, Layer, Method
+from compression.places import sparse
 
 
 class Ranked(NamedTuple):

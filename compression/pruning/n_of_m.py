@@ -9,8 +9,9 @@ import torch
 from torch import Tensor
 
 from compression.bits import needed
-from compression.encoded import Codes, Dense, Encoded, Sparse
+from compression.encoded import Codes, Dense, Encoded
 from compression.method import Knob, Layer, Method
+from compression.places import Sparse
 
 SIZES = (4, 8, 16)
 

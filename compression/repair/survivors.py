@@ -12,9 +12,10 @@ from torch import Tensor, nn
 
 from compression.apply import encode
 from compression.calibrate import Calibration
-from compression.encoded import Dense, Encoded, Sparse
+from compression.encoded import Dense, Encoded
 from compression.layer_inputs import gram, inputs_of, stepping
 from compression.method import Layer
+from compression.places import Sparse
 from compression.recipe import Step
 from compression.registry import dial
 from compression.repair.norms import awaken, statistics

@@ -72,7 +72,9 @@ def bench(name, asked):
         design, full = sampling.design(first.margins), None
         steps = live(fast, weights, data, first, design, piece)
         start = last = time.process_time()
-        while next(steps) is None:
+        found = None
+        while found is None:
+            found = next(steps)
             pieces.append(time.process_time() - last)
             last = time.process_time()
         times.append(time.process_time() - start)

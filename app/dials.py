@@ -1,0 +1,39 @@
+"""What the three dials mean for a recipe. Pure: a recipe in, a recipe out."""
+
+from compression.method import Value
+from compression.recipe import Recipe, Step, step
+from compression.registry import answering, dial, method
+
+DIALS = ("sparsity", "bits", "rank")
+FIRST = {"sparsity": "pruning.magnitude", "bits": "quantization.uniform", "rank": "lowrank.svd", "coding": "coding.huffman"}  # of a first visit
+HALF = 0.5  # sparsity on a first visit, so that there is something to see
+
+
+def opening() -> Recipe:
+    """What a network opens with: half of the weights removed."""
+    return Recipe((step(FIRST["sparsity"], sparsity=HALF),))
+
+
+def complete(some: Recipe) -> Recipe:
+    """The same recipe with a step for every dial, off where there was none, so that each dial knows its method."""
+    have = {dial(s.method) for s in some.default}
+    for which in DIALS:
+        if which not in have:
+            some = some.with_default(step(FIRST[which], **{which: method(FIRST[which]).knob(which).off}))
+    return some
+
+
+def lean(some: Recipe) -> Recipe:
+    """The same recipe without the steps that complete() would add: what is worth writing into a link."""
+    for s in some.default:
+        if s.off and s == step(FIRST[dial(s.method)], **{dial(s.method): s[dial(s.method)]}):
+            some = some.without_default(dial(s.method))
+    return some
+
+
+def pinned(now: Step, which: str, value: Value) -> Step:
+    """The dial's present method at another value, its further knobs as they are; another method where it lacks that rung."""
+    if value in method(now.method).knob(which).ladder:
+        return Step(now.method, tuple((k, value if k == which else v) for k, v in now.knobs))
+    name = next(n for n in (FIRST[which], *answering(which)) if value in method(n).knob(which).ladder)
+    return step(name, **{which: value})

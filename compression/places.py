@@ -1,0 +1,80 @@
+"""Which weights of a tensor were kept: a bit for each place, or the distances between those kept, whichever is shorter."""
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from compression import bits
+from compression.encoded import Codes, Dense, Encoded
+
+
+@dataclass(frozen=True, eq=False)
+class Bitmap(Encoded):
+    """Which places of a tensor are kept: one bit each."""
+
+    kept: Codes  # 1 bit, (places,)
+
+    def decode(self) -> Tensor:
+        """Places kept, (kept count,) int64 ascending."""
+        return self.kept.decode().nonzero().flatten()
+
+
+@dataclass(frozen=True, eq=False)
+class Gaps(Encoded):
+    """Which places are kept, as distances from one to the next; the largest code means "go on by that much, nothing here".
+
+    The relative index of Han et al. 2016 (arXiv:1510.00149, figure 2) without filler values.
+    """
+
+    codes: Encoded  # (gaps and skips,)
+    skip: int  # the code that only moves on
+
+    def decode(self) -> Tensor:
+        """Places kept, (kept count,) int64 ascending."""
+        codes = self.codes.decode().long()
+        stops = codes < self.skip
+        return (codes + stops).cumsum(0)[stops] - 1  # a gap of 0 is the next place
+
+
+@dataclass(frozen=True, eq=False)
+class Sparse(Encoded):
+    """The weights that were kept, and where they belong, in whichever of the two ways takes fewer bytes."""
+
+    shape: tuple[int, ...]
+    places: Encoded  # Bitmap or Gaps
+    values: Encoded  # (kept count,)
+
+    def decode(self) -> Tensor:
+        values = self.values.decode().float().flatten()
+        dense = torch.zeros(torch.Size(self.shape).numel())
+        dense[self.places.decode()] = values
+        return dense.reshape(self.shape)
+
+
+def sparse(weight: Tensor, kept: Tensor) -> Encoded:
+    """Store the entries of weight where kept (places,) bool is true. With all of them kept, the weight as it is."""
+    if bool(kept.all()):
+        return Dense(weight)
+    values = weight.flatten()[kept]
+    return Sparse(tuple(weight.shape), cheapest_places(kept), Dense(values))
+
+
+def cheapest_places(kept: Tensor) -> Encoded:
+    """Which places (places,) bool are kept, in whichever way takes fewer bytes: a bitmap, or distances from one to the next."""
+    best: tuple[int, int] | None = None
+    where = kept.nonzero().flatten()
+    gaps = torch.diff(where, prepend=where.new_tensor([-1])) - 1
+    if 3 * len(where) < len(kept):  # a gap takes 2 bits at the least, so with more kept than that a bitmap is shorter
+        for width in range(2, bits.WIDEST + 1):
+            total = (len(gaps) + int((gaps // (2**width - 1)).sum())) * width
+            if best is None or total < best[0]:
+                best = total, width
+    if best is None or best[0] >= len(kept):
+        return Bitmap(Codes(kept.to(torch.uint8), 1))
+    skip = 2 ** best[1] - 1
+    skips = gaps // skip
+    ends = (skips + 1).cumsum(0) - 1  # where each gap's last code stands
+    codes = torch.full((int(ends[-1]) + 1 if len(ends) else 0,), skip, dtype=torch.int32)
+    codes[ends] = (gaps % skip).to(torch.int32)
+    return Gaps(Codes(codes.to(torch.uint8) if best[1] <= 8 else codes, best[1]), skip)
