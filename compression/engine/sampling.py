@@ -28,6 +28,7 @@ class Design:
     """The strata of a set of examples, and a fixed random order in each: any beginning of it is a sample."""
 
     order: tuple[NDArray[np.int64], ...]  # for each stratum, rows of the data; least margins first
+    unit: float = 1.0  # square of a usual difference of one example: 1 for an image, 1 / length for a window of text
 
     @property
     def sizes(self) -> NDArray[np.int64]:
@@ -38,11 +39,11 @@ class Design:
         return self.sizes / self.sizes.sum()
 
 
-def design(margins: NDArray[np.floating], count: int = 8, seed: int = 0) -> Design:
+def design(margins: NDArray[np.floating], count: int = 8, seed: int = 0, unit: float = 1.0) -> Design:
     """Strata of equal size from the original's margins (n,): the best score less the next one, small where it was unsure."""
     rng = np.random.default_rng(seed)
     parts = np.array_split(np.argsort(margins, kind="stable"), min(count, len(margins)))
-    return Design(tuple(rng.permutation(p) for p in parts))
+    return Design(tuple(rng.permutation(p) for p in parts), unit)
 
 
 class Counts(NamedTuple):
@@ -68,12 +69,13 @@ def judge(counts: Counts, design: Design, z: float = Z) -> Judged:
     """
     n, share = np.maximum(counts.n, 1), design.share
     total = (share * counts.squares / n).sum(1)
+    total = total / design.unit
     band = np.floor(np.log(np.maximum(total, 0.5 / n.sum(1))) / log(3.5)).astype(int)
     band = np.maximum(band, int(np.floor(log(0.004) / log(3.5))))
     moment = np.empty_like(counts.sums)
     for b in np.unique(band):
         mine = band == b
-        shared = (counts.squares[mine].sum(0) + 0.5) / (counts.n[mine].sum(0) + 1)
+        shared = (counts.squares[mine].sum(0) + 0.5 * design.unit) / (counts.n[mine].sum(0) + 1)
         moment[mine] = (counts.squares[mine] + PRIOR * shared) / (counts.n[mine] + PRIOR)
     mean = counts.sums / n
     spread = np.maximum((moment - mean**2) * n / np.maximum(n - 1, 1), moment / 10)

@@ -38,6 +38,11 @@ class Original(NamedTuple):
     margins: Array  # (n,) best score less the next; for text the mean over a window
 
 
+def unit(first: Original) -> float:
+    """The square of a usual difference of one example, for sampling.design: a window's is a mean over its characters."""
+    return 1.0 if first.answers.ndim == 1 else 1 / first.answers.shape[1]
+
+
 def original(fast: Answers, inputs: Tensor, batch: int) -> Original:
     """One pass over all examples."""
     answers, margins = [], []
@@ -74,7 +79,7 @@ def adaptive(fast: Answers, bank: Bank, data: Data, first: Original, tolerance: 
     A cell is closed when its interval is as narrow as the tolerance asks (95 %), or all examples were judged. The same seed
     draws the same examples. Cells without effect are closed at once with a drop of exactly 0.
     """
-    design = sampling.design(first.margins, strata, seed)
+    design = sampling.design(first.margins, strata, seed, unit(first))
     places = [i for cells in bank.measured.values() for i in cells]
     counts = state.counts if state else _nothing(len(bank.cells), len(design.order))
     looks, opened = (state.looks, state.open) if state else (0, np.isin(np.arange(len(bank.cells)), places))

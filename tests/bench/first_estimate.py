@@ -69,7 +69,7 @@ def bench(name, asked):
     for recipe in recipes(net, asked.recipes, np.random.default_rng(0)):
         done = compress(net, recipe)
         weights = changed(done, done.weights())
-        design, full = sampling.design(first.margins), None
+        design, full = sampling.design(first.margins, unit=scan.unit(first)), None
         steps = live(fast, weights, data, first, design, piece)
         start = last = time.process_time()
         found = None
@@ -84,7 +84,7 @@ def bench(name, asked):
         answers[full.rows] = full.answers
         d = was - share_right(answers, data)
         for seed in range(asked.seeds):
-            design = sampling.design(first.margins, seed=seed + 1)
+            design = sampling.design(first.margins, seed=seed + 1, unit=scan.unit(first))
             many = sampling.start(design, begin)
             parts = [d[o[:k]] for o, k in zip(design.order, many)]
             judged = sampling.judge(Counts(many[None], np.array([[p.sum() for p in parts]]), np.array([[(p**2).sum() for p in parts]])), design)

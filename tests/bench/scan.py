@@ -95,9 +95,9 @@ def two_threads(work, items):
     return time.perf_counter() - start
 
 
-def simulate(differences, margins, tolerance, seed):
+def simulate(differences, margins, tolerance, seed, unit):
     """The adaptive scan on a full table (cells, n): same functions, no network. Estimates, half-widths, examples."""
-    design = sampling.design(margins, seed=seed)
+    design = sampling.design(margins, seed=seed, unit=unit)
     sums = [np.concatenate([np.zeros((len(differences), 1)), np.cumsum(differences[:, o], 1)], 1) for o in design.order]
     squares = [np.concatenate([np.zeros((len(differences), 1)), np.cumsum(differences[:, o] ** 2, 1)], 1) for o in design.order]
     n = np.tile(sampling.start(design, 96), (len(differences), 1))
@@ -186,7 +186,7 @@ def bench(name, asked):
             state = scan.State(**{**vars(state), "open": np.isin(np.arange(len(bank.cells)), places) & (state.n < n)})
         took, states = cpu(lambda t=tolerance, s=state: list(scan.adaptive(fast, bank, few_data, first, t, state=s, batch=asked.batch)))
         spent, state = spent + took, states[-1]
-        runs = [simulate(differences[places], margins, tolerance, seed) for seed in range(asked.seeds)]
+        runs = [simulate(differences[places], margins, tolerance, seed, scan.unit(first)) for seed in range(asked.seeds)]
         inside = [within(drop, truth[places], tolerance) for drop, _, _ in runs]
         holds = float(np.mean([(np.abs(d - truth[places]) <= h + 1e-12).mean() for d, h, _ in runs]))
         covered.append(float(np.mean(inside)))
