@@ -88,6 +88,11 @@ def judgement(of: Recipe | None = None, name: str = "accuracy") -> tuple[jobs.Jo
     return job, job.latest
 
 
+def more_to_come(job: jobs.Job | None, shown: Progress | None) -> bool:
+    """Whether there is, or will be, something newer than what is shown: a job may end while a page is being drawn."""
+    return job is not None and (job.running or job.latest is not shown)
+
+
 def judged_on(count: int) -> Quality | None:
     """The judgement of the recipe on screen after so many examples, to stand beside others judged on the same; 0 for the newest."""
     job, progress = judgement()
@@ -123,7 +128,7 @@ def results() -> None:
     error.metric("Weight SQNR", "exact" if costs.sqnr == float("inf") else f"{_decibels(costs.sqnr)} dB",
                  f"{words.share(costs.zeros)} zeros", delta_color="off", delta_arrow="off", border=True,
                  help="Signal to noise of all weights together: 6 dB is about one bit. Higher is closer to the original.")
-    tick(job is not None and job.running, time.monotonic_ns() % 10**9, 100, key="results.tick")
+    tick(more_to_come(job, progress), time.monotonic_ns() % 10**9, 100, key="results.tick")
 
 
 def _where(progress: Progress) -> str:
@@ -234,4 +239,4 @@ def changed_examples() -> None:
             st.html(gallery.page(made, wide))
         else:
             st.markdown(f"No answer changed on {_where(progress)}.")
-    tick(job is not None and job.running, time.monotonic_ns() % 10**9, 400, key="gallery.tick")
+    tick(more_to_come(job, progress), time.monotonic_ns() % 10**9, 400, key="gallery.tick")

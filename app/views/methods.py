@@ -94,4 +94,4 @@ def _figures(layer: str, chain: tuple[Step, ...], before: int, after: int, sqnr:
     job, progress = parts.judgement(Recipe(overrides=(Override(layer, chain, whole=True),)), "bench")
     with accuracy:
         parts.accuracy_card(job, progress)
-    tick(job is not None and job.running, time.monotonic_ns() % 10**9, 100, key="bench.tick")
+    tick(parts.more_to_come(job, progress), time.monotonic_ns() % 10**9, 100, key="bench.tick")

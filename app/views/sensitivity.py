@@ -52,8 +52,9 @@ def _scan(name: str, count: int, tolerance: float) -> None:
         left.markdown(f"No scan yet: {len(net.layers)} layers × {len(values)} settings, {min(count, len(net.data[split])):,} {split} examples each.")
         right.button("Start scan", on_click=start, width="stretch")
         return
+    running = job.running  # asked before what there is, or the last cells could be missed
     cells: list[Cell] = job.items
-    if job.running:
+    if running:
         at = f"{cells[-1].layer} at {parts.shown(knob, cells[-1].value)} · " if cells else ""
         left.progress(len(cells) / total, f"Cell {len(cells)} of {total} · {at}{words.remaining(jobs.eta(len(cells), total, job.seconds))}")
         right.button(f"Stop, keep {len(cells)}", on_click=job.stop, width="stretch")
@@ -63,7 +64,7 @@ def _scan(name: str, count: int, tolerance: float) -> None:
         right.button("Scan again", on_click=start, width="stretch")
     if cells:
         _pictures(cells, knob, values, tolerance, name)
-    tick(job.running, time.monotonic_ns() % 10**9, 400, key="scan.tick")
+    tick(running, time.monotonic_ns() % 10**9, 400, key="scan.tick")
 
 
 def _pictures(cells: list[Cell], knob: Knob, values: tuple[Value, ...], tolerance: float, name: str) -> None:

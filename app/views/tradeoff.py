@@ -45,12 +45,13 @@ def _study(count: int, tolerance: float) -> None:
         jobs.long.submit(owner, key, lambda: compute.studying(net, recipes, split, count), again=True)
 
     left, right = st.columns([3, 1], vertical_alignment="center")
+    running = mine and job.running  # asked before what there is, or the last points could be missed
     points: list[Point] = job.items if mine else []
     if not mine:
         left.markdown(f"No study yet: {len(SPARSITIES)} sparsities × {len(BITS)} bit widths, {min(count, len(net.data[split])):,} "
                       f"{split} examples each.")
         right.button("Measure the recipes", on_click=start, width="stretch")
-    elif job.running:
+    elif running:
         left.progress(len(points) / total, f"Recipe {len(points)} of {total} · {words.remaining(jobs.eta(len(points), total, job.seconds))}")
         right.button(f"Stop, keep {len(points)}", on_click=job.stop, width="stretch")
     else:
@@ -58,7 +59,7 @@ def _study(count: int, tolerance: float) -> None:
         right.button("Measure again", on_click=start, width="stretch")
     _picture(points, tolerance)
     if mine:
-        tick(job.running, time.monotonic_ns() % 10**9, 400, key="study.tick")
+        tick(running, time.monotonic_ns() % 10**9, 400, key="study.tick")
 
 
 def _picture(points: list[Point], tolerance: float) -> None:
