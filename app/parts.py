@@ -4,6 +4,7 @@ import time
 
 import pandas as pd
 import streamlit as st
+from streamlit.delta_generator import DeltaGenerator
 
 from app import compute, gallery, jobs, state, words
 from app.chart.ticker import tick
@@ -102,8 +103,12 @@ def judged_on(count: int) -> Quality | None:
 
 
 @st.fragment
-def results() -> None:
-    """The sentence and the cards. Runs by itself again while the evaluation goes on."""
+def results(answers: DeltaGenerator) -> None:
+    """The sentence and the cards, and in an empty place further down the answers that changed.
+
+    Runs by itself again while the evaluation goes on. One fragment for all of it, with one beat: of two that ask in one moment
+    Streamlit may answer only one.
+    """
     net, recipe = state.network(), state.recipe()
     costs = compute.costs(net, recipe)
     job, progress = judgement()
@@ -128,6 +133,7 @@ def results() -> None:
     error.metric("Weight SQNR", "exact" if costs.sqnr == float("inf") else f"{_decibels(costs.sqnr)} dB",
                  f"{words.share(costs.zeros)} zeros", delta_color="off", delta_arrow="off", border=True,
                  help="Signal to noise of all weights together: 6 dB is about one bit. Higher is closer to the original.")
+    changed_examples(answers, job, progress)
     tick(more_to_come(job, progress), time.monotonic_ns() % 10**9, 100, key="results.tick")
 
 
@@ -225,18 +231,11 @@ def _decibels(sqnr: float) -> str:
     return "exact" if sqnr == float("inf") else f"{sqnr:.1f}"
 
 
-@st.fragment
-def changed_examples() -> None:
-    """Cards of answers that changed, the newly wrong first."""
-    net = state.network()
-    job, progress = judgement()
+def changed_examples(place: DeltaGenerator, job: jobs.Job | None, progress: Progress | None) -> None:
+    """Cards of answers that changed, the newly wrong first: those of the first examples at once, then those of all."""
     if progress is None:
-        st.markdown("Measuring…" if job else "Without data there are no answers to compare. Open a data file beside the network.")
+        place.markdown("Measuring…" if job else "Without data there are no answers to compare. Open a data file beside the network.")
     else:
-        cards, wide = gallery.changed_cards(net.data[progress.quality.split], progress, gallery.CARDS)
-        if cards:
-            made = [gallery.text_card(*c) if wide else gallery.image_card(*c) for c in cards]
-            st.html(gallery.page(made, wide))
-        else:
-            st.markdown(f"No answer changed on {_where(progress)}.")
-    tick(more_to_come(job, progress), time.monotonic_ns() % 10**9, 400, key="gallery.tick")
+        cards, wide = gallery.changed_cards(state.network().data[progress.quality.split], progress, gallery.CARDS)
+        made = [gallery.text_card(*c) if wide else gallery.image_card(*c) for c in cards]
+        place.html(gallery.page(made, wide) if cards else f"No answer changed on {_where(progress)}.")

@@ -6,9 +6,10 @@ JS = """
 const timers = new WeakMap()
 export default function ({ data, parentElement, setTriggerValue }) {
   clearTimeout(timers.get(parentElement))
+  let asked = 0
   // Asked again after a while: of two fragments that ask in one moment, Streamlit may run only one.
   const ask = () => {
-    setTriggerValue("tick", data.seq)
+    setTriggerValue("tick", `${data.seq}.${asked++}`)
     timers.set(parentElement, setTimeout(ask, 1500 + data.ms))
   }
   if (data.live) timers.set(parentElement, setTimeout(ask, data.ms))

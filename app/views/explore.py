@@ -12,7 +12,7 @@ def show() -> None:
     """The whole page."""
     net, recipe = state.network(), state.recipe()
     st.title("Explore", anchor=False)
-    parts.results()
+    top = st.container()
     pictures = compute.pictures(net, recipe)
     left, right = st.columns([3, 2], gap="medium")
     with left:
@@ -34,8 +34,10 @@ def show() -> None:
     st.markdown("Edit a cell to pin it; the dials then leave it alone. Clear it to let it follow again.")
     parts.layer_table(pictures)
     st.header("Answers that changed", anchor=False)
-    parts.changed_examples()
+    answers = st.empty()
     _take_away()
+    with top:
+        parts.results(answers)
 
 
 def _focused(pictures: tuple[compute.Picture, ...]) -> None:
