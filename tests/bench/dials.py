@@ -57,7 +57,7 @@ WATCH = """() => {
 }"""
 DONE = "() => /changed\\./.test(document.querySelector('.st-key-claim')?.textContent) && !/so far/.test(document.querySelector('.st-key-claim').textContent)"
 IDLE = '[data-testid="stApp"][data-test-script-state="notRunning"][data-test-connection-state="CONNECTED"]'
-PATIENCE = 180_000
+PATIENCE = 60_000
 
 
 def serve(log) -> tuple[subprocess.Popen, str]:
@@ -78,7 +78,10 @@ def serve(log) -> tuple[subprocess.Popen, str]:
 
 
 def settle(page) -> None:
-    page.wait_for_function(DONE, timeout=PATIENCE)
+    try:
+        page.wait_for_function(DONE, timeout=PATIENCE)
+    except Exception as late:
+        raise SystemExit(f"the accuracy of all examples never came: {page.locator('.st-key-claim').inner_text()!r}") from late
     page.wait_for_selector(IDLE, timeout=PATIENCE)
     page.wait_for_timeout(200)
 

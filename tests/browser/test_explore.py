@@ -289,9 +289,14 @@ def wrong_files() -> dict[str, tuple[str, bytes, str]]:
     }
 
 
+STILL = "[data-testid=stApp][data-test-script-state=notRunning][data-test-connection-state=CONNECTED]"
+
+
 def open_files(page, name, content) -> None:
     page.locator('[role="dialog"] input[type=file]').first.set_input_files({"name": name, "mimeType": "application/octet-stream", "buffer": content})
     page.locator('[role="dialog"]').get_by_text(name).first.wait_for(timeout=PATIENCE)
+    page.wait_for_selector(STILL, timeout=PATIENCE)  # the button is drawn anew after an upload
+    page.wait_for_timeout(300)
     page.locator('[role="dialog"]').get_by_role("button", name="Open the files").click()
 
 
