@@ -15,7 +15,7 @@ from compression.recipe import Recipe
 from compression.registry import answering, method
 
 COUNTS, TEXT_COUNTS = (500, 1_000, 2_000), (32, 64, 256)  # examples that can be chosen for a scan or a study, besides all
-FIRST_WAIT = 0.15  # seconds a page waits for the first estimate before it is drawn without
+FIRST_WAIT = 0.05  # seconds a page waits for the first estimate before it is drawn without
 
 
 def dials() -> None:
