@@ -53,6 +53,7 @@ def encode(layer: Layer, chain: tuple[Step, ...], memo: Memo | None = None, owne
     memo = {} if memo is None else memo
     tree: Encoded = Dense(layer.weight)
     refused: list[str] = []
+    owner = _taught(owner, layer, chain)
     for i, step in enumerate(chain):
         key = (owner, layer.name, chain[: i + 1])
         done = memo.get(key)
@@ -66,7 +67,13 @@ def encode(layer: Layer, chain: tuple[Step, ...], memo: Memo | None = None, owne
 def prepared(layer: Layer, chain: tuple[Step, ...], memo: Memo, owner: str = "") -> Any:
     """What the last step of a chain prepared on the first tensor it works on; None where it did not apply or met no such tensor."""
     encode(layer, chain, memo, owner)
-    return memo.get((owner, layer.name, chain[:-1], chain[-1].method, 0))
+    return memo.get((_taught(owner, layer, chain), layer.name, chain[:-1], chain[-1].method, 0))
+
+
+def _taught(owner: str, layer: Layer, chain: tuple[Step, ...]) -> str:
+    """The owner, and where a step learns from examples also which: the same weights may have been opened with others."""
+    learns = layer.context is not None and any(method(step.method).needs for step in chain)
+    return f"{owner}+{layer.context.digest}" if learns and layer.context else owner
 
 
 def _carry_out(tree: Encoded, step: Step, layer: Layer, memo: Memo, key: tuple[Any, ...]) -> tuple[Encoded, str]:
@@ -75,7 +82,7 @@ def _carry_out(tree: Encoded, step: Step, layer: Layer, memo: Memo, key: tuple[A
     met: list[str] = []  # for each leaf why it was refused, or nothing
 
     def store(values: Tensor) -> Encoded | None:
-        met.append(known.refuses(values, layer) or "")
+        met.append(known.why_not(values, layer) or "")
         if met[-1]:
             return None
         place = (*key, len(met) - 1)

@@ -5,20 +5,20 @@ repairs. One forward pass with hooks; the network is not changed.
 """
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
+from compression.context import EXAMPLES
 from compression.evaluate import skeleton
 from compression.layer_inputs import gram, inputs_of, outputs_of, outputs_seen, unreachable
 from compression.layers import owners
 from compression.method import Layer
 from compression.network import Network
 
-EXAMPLES = {"images": 256, "text": 32, "vectors": 512}  # to calibrate on, in one batch
 HELD = {"images": 256, "text": 32, "vectors": 256}  # to judge on
 
 
@@ -68,12 +68,6 @@ class Calibration:
     missing: Mapping[str, str]  # layer name -> one sentence
     norms: Mapping[str, str]  # layer name -> the batch normalisation that takes its outputs
 
-    def layer(self, name: str) -> Layer:
-        """The layer with its input statistics, for methods that ask for them (one group only)."""
-        layer, known = self.sample.network.layer(name), self.statistics.get(name)
-        alone = known is not None and known.inputs is not None and len(known.inputs) == 1
-        return replace(layer, inputs=known.inputs[0]) if alone else layer
-
 
 def sample(network: Network, seed: int = 0, examples: int | None = None, held: int | None = None) -> Sample:
     """Draw examples from the training split, and ask the original network. Raises ValueError where there is no such split."""
@@ -94,7 +88,7 @@ def sample(network: Network, seed: int = 0, examples: int | None = None, held: i
 def calibrate(taken: Sample, products: bool = True) -> Calibration:
     """Everything the layers' repairs need, from one forward pass of the original network.
 
-    products: also the products of the inputs, which Layer.inputs wants, and repairs only where a layer feeds itself. They are
+    products: also the products of the inputs, which repairs want only where a layer feeds itself. They are
     most of the work.
     """
     network = taken.network

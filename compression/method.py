@@ -2,13 +2,14 @@
 
 import inspect
 from collections.abc import Callable
-from dataclasses import dataclass
-from typing import Any, Literal
+from dataclasses import dataclass, field
+from typing import Any, Literal, Protocol
 
 from torch import Tensor
 
 Value = float | int | str | bool
 Kind = Literal["linear", "conv", "embedding", "recurrent", "attention"]
+Need = Literal["inputs", "gradients", "network"]  # what a method may have to know beside the weight
 
 
 @dataclass(frozen=True)
@@ -30,19 +31,40 @@ class Knob:
             raise ValueError(f"knob {self.name!r}: off {self.off!r} is not on its ladder")
 
 
+class Context(Protocol):
+    """What a layer's network and its training examples tell; compression.context has it, worked out when first asked for."""
+
+    @property
+    def module(self) -> Any: ...
+    @property
+    def layers(self) -> "tuple[Layer, ...]": ...
+    @property
+    def digest(self) -> str: ...
+    @property
+    def examples(self) -> Tensor: ...
+    @property
+    def labels(self) -> Tensor: ...
+    @property
+    def scores(self) -> Tensor: ...
+    def once(self, key: Any, make: Callable[[], Any]) -> Any: ...
+    def why_not(self, needs: tuple[Need, ...], layer: "Layer") -> str | None: ...
+    def spare(self) -> Any: ...
+    def inputs(self, layer: str) -> Tensor: ...
+    def products(self, layer: str) -> Tensor: ...
+    def outputs(self, layer: str) -> Tensor: ...
+    def gradients(self, layer: str) -> Any: ...
+
+
 @dataclass(frozen=True, eq=False)
 class Layer:
-    """A weight, (out, in, *kernel) as torch keeps it, with its dotted name and what is known of how it is used.
-
-    inputs: mean of the products of its inputs over calibration data, (in * kernel, in * kernel), where recorded.
-    """
+    """A weight, (out, in, *kernel) as torch keeps it, with its dotted name and the network around it, where there is one."""
 
     name: str  # the module's named_modules() name, or the parameter's where a module has several weights
     weight: Tensor
     kind: Kind = "linear"
     groups: int = 1  # of a convolution
     names: tuple[str, ...] = ()  # every parameter name that holds this one tensor; more than one when tied
-    inputs: Tensor | None = None
+    context: "Context | None" = field(default=None, repr=False)
 
     @property
     def tied(self) -> bool:
@@ -59,7 +81,8 @@ class Method:
     """A way to store a tensor in fewer bytes: prepare does the slow part once, answer is quick at any knob setting.
 
     prepare(tensor, layer) returns plain data that can be drawn. answer(prepared, **knobs) returns an Encoded.
-    refuses(tensor, layer) says in one sentence why the method does not apply there, or None where it does.
+    refuses(tensor, layer) says in one sentence why the method does not apply there, or None where it does. A method that needs
+    more than the weight finds it in layer.context, and is only asked where it is there.
     """
 
     title: str
@@ -72,6 +95,7 @@ class Method:
     refuses: Callable[[Tensor, Layer], str | None] = anywhere
     consumes: Literal["values", "codes"] = "values"
     lossless: bool = False
+    needs: tuple[Need, ...] = ()  # beside the weight: "inputs" and "gradients" come from training examples, "network" from the other layers
     terms: tuple[tuple[str, str], ...] = ()
 
     def __post_init__(self) -> None:
@@ -79,6 +103,18 @@ class Method:
         declared = [k.name for k in self.knobs]
         if asked != declared:
             raise TypeError(f"{self.title}: answer takes {asked}, but the knobs are {declared}")
+
+    def why_not(self, tensor: Tensor, layer: Layer) -> str | None:
+        """Why the method does not apply to a tensor of a layer, in one sentence; None where it does."""
+        if self.needs:
+            if layer.context is None:
+                return f"{self.title} looks at the network around a layer, and this layer stands alone."
+            if tensor is not layer.weight:
+                return f"{self.title} looks at the weight as it was trained: put it first in the chain."
+            missing = layer.context.why_not(self.needs, layer)
+            if missing:
+                return missing
+        return self.refuses(tensor, layer)
 
     def knob(self, name: str) -> Knob:
         """The knob of that name. Raises ValueError with the names there are."""

@@ -3,12 +3,13 @@
 import copy
 import hashlib
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from types import MappingProxyType
 
 import torch
 from torch import Tensor, nn
 
+from compression.context import Context
 from compression.data import Data
 from compression.layers import Skipped, find
 from compression.method import Layer
@@ -26,6 +27,13 @@ class Network:
     data: Mapping[str, Data]  # by split: "train", "validation", "test"; may be empty
     digest: str  # of every parameter and buffer, names included
     example: Tensor | None = field(default=None)  # one input, (1, ...), for counting operations
+    context: Context = field(init=False, repr=False)  # what its training examples tell; every layer has it too
+
+    def __post_init__(self) -> None:
+        about = Context(self.module, self.layers, self.data)
+        about.layers = tuple(replace(layer, context=about) for layer in self.layers)
+        object.__setattr__(self, "context", about)
+        object.__setattr__(self, "layers", about.layers)
 
     @property
     def parameters(self) -> int:

@@ -6,10 +6,13 @@ from functools import cache
 import numpy as np
 import pytest
 import torch
+from torch import nn
 from torch.utils._python_dispatch import TorchDispatchMode
 
+from compression.data import Data
 from compression.encoded import from_bytes
 from compression.method import Layer
+from compression.network import network
 from compression.recipe import Recipe, Step, from_json, step, to_json
 from compression.registry import methods
 
@@ -27,17 +30,43 @@ def operand(name, shape, fill=None):
     return torch.from_numpy(rng.standard_t(5, shape).astype(np.float32)) if fill is None else torch.full(shape, fill)
 
 
+def layer(name, x):
+    """A layer around what the method is given; for methods that look at the network, one in a network with examples."""
+    about = Layer("w", x, "linear" if x.ndim < 3 else "conv", 1, ("w.weight",))
+    return situated(about) if methods()[name].needs else about
+
+
+def situated(about):
+    """The layer as the second of three in a small network with random examples, where a module of its shape exists."""
+    if about.weight.ndim not in (2, 4) or not about.weight.is_floating_point():
+        return about
+    first, *kernel = about.weight.shape[1:]
+    generator = torch.Generator().manual_seed(2)
+    owner = nn.Linear(first, len(about.weight)) if not kernel else nn.Conv2d(first, len(about.weight), kernel, padding=1)
+    before = nn.Linear(5, first) if not kernel else nn.Conv2d(5, first, 1)
+    after = [nn.ReLU(), nn.Flatten(1), nn.LazyLinear(3)]
+    module = nn.Sequential(before, nn.ReLU(), owner, *after)
+    inputs = torch.randn((40, 5) if not kernel else (40, 5, 6, 6), generator=generator)
+    module(inputs)
+    with torch.no_grad():
+        for p in module.parameters():
+            p.copy_(torch.randn(p.shape, generator=generator) / 3)
+        owner.weight.copy_(about.weight)
+    data = Data("random", "train", inputs, torch.arange(40) % 3, ("a", "b", "c"), "images" if kernel else "vectors")
+    return network("small", "Small", module, {"train": data}).layer("2")
+
+
 @cache
-def layer(shape, groups=1):
-    """A layer of that shape with statistics of its inputs, for methods that ask for them."""
-    weight = torch.randn(shape, generator=torch.Generator().manual_seed(1))
-    inputs = torch.randn(200, max(1, weight[0].numel()), generator=torch.Generator().manual_seed(2))
-    return Layer("w", weight, "linear" if len(shape) < 3 else "conv", groups, ("w.weight",), inputs.T @ inputs / 200)
+def met(name, shape, fill=None):
+    """What a method is given, and the layer it belongs to: of one weight, where the method looks at the network."""
+    x = operand(name, shape, fill)
+    about = layer(name, x)
+    return (about.weight, about) if methods()[name].needs else (x, about)
 
 
 def main_shape(name):
     """The small shape that the method works on."""
-    return next(s for s in (SMALL, CONV) if methods()[name].refuses(operand(name, s), layer(s)) is None)
+    return next(s for s in (SMALL, CONV) if methods()[name].why_not(*met(name, s)) is None)
 
 
 def all_knobs(name, **given):
@@ -78,27 +107,26 @@ def keeps_the_contract(name, x, about, given):
 
 @pytest.mark.parametrize("name, given", RUNGS, ids=str)
 def test_every_rung_keeps_the_contract(name, given):
-    shape = main_shape(name)
-    keeps_the_contract(name, operand(name, shape), layer(shape), given)
+    keeps_the_contract(name, *met(name, main_shape(name)), given)
 
 
 @pytest.mark.parametrize("name, shape, fill", CASES, ids=str)
 def test_awkward_tensors_are_stored_or_refused(name, shape, fill):
-    x = operand(name, shape, fill)
-    sentence = methods()[name].refuses(x, layer(shape))
+    x, about = met(name, shape, fill)
+    sentence = methods()[name].why_not(x, about)
     if sentence is not None:
         assert sentence.endswith(".") and sentence[0].isupper()
         return
     for given in turned(name, ends):
-        keeps_the_contract(name, x, layer(shape), given)
+        keeps_the_contract(name, x, about, given)
 
 
 @pytest.mark.parametrize("name", methods())
 def test_nothing_kept_can_be_stored(name):
     """What is left of a small tensor when all of it was pruned: no values at all, or no codes."""
-    x = operand(name, (0,))
-    if methods()[name].refuses(x, layer((40,))) is None:
-        keeps_the_contract(name, x, layer((40,)), {})
+    x, about = operand(name, (0,)), met(name, (40,))[1]
+    if methods()[name].why_not(x, about) is None:
+        keeps_the_contract(name, x, about, {})
 
 
 @pytest.mark.parametrize("name", methods())
@@ -106,7 +134,7 @@ def test_size_moves_as_the_knob_says(name):
     """Among the rungs that are on: with one weight in a hundred left out, more is stored than with none, truly."""
     method = methods()[name]
     shape = (64, 128) if main_shape(name) == SMALL else (32, 16, 3, 3)
-    ready = method.prepare(operand(name, shape), layer(shape))
+    ready = method.prepare(*met(name, shape))
     for knob in method.knobs:
         sizes = [method.answer(ready, **all_knobs(name, **{knob.name: rung})).nbytes for rung in knob.ladder
                  if rung != knob.off]
@@ -154,8 +182,7 @@ class Ledger(TorchDispatchMode):
 def test_the_slow_part_is_in_prepare(name, monkeypatch):
     """No clock, so it cannot flake: once prepared, an answer neither sorts nor decomposes, in torch or in numpy."""
     method = methods()[name]
-    x = operand(name, main_shape(name))
-    ready = method.prepare(x, layer(main_shape(name)))
+    ready = method.prepare(*met(name, main_shape(name)))
     with Ledger() as ledger, monkeypatch.context() as patch:
         for module, function in SLOW_NUMPY:
             patch.setattr(module, function, lambda *a, f=function, **k: ledger.ops.append("sort"))

@@ -98,7 +98,7 @@ def carry_on(tree: Encoded, steps: tuple[Step, ...], layer: Layer) -> Encoded:
         known, knobs = method(step.method), dict(step.knobs)
 
         def store(x: Tensor, known: Method = known, knobs: dict[str, Value] = knobs) -> Encoded | None:
-            return None if known.refuses(x, layer) else known.answer(known.prepare(x, layer), **knobs)
+            return None if known.why_not(x, layer) else known.answer(known.prepare(x, layer), **knobs)
 
         tree = replace_leaves(tree, known.consumes, store)
     return tree

@@ -1,0 +1,154 @@
+"""The network around a layer, and what a few of its training examples tell: each thing is worked out when a method first asks.
+
+Only the "train" split may teach. The original network is asked, so what a layer learns does not depend on what is done to others.
+"""
+
+import copy
+import threading
+from collections.abc import Callable, Mapping
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor, nn
+from torch.func import functional_call
+from torch.nn import functional as F
+
+from compression.data import Data
+from compression.layer_inputs import inputs_of, outputs_of, unreachable
+from compression.layers import owners
+from compression.method import Layer, Need
+
+EXAMPLES = {"images": 256, "text": 32, "vectors": 512}  # that teach, in one batch
+ALONE = {"images": 128, "text": 16, "vectors": 256}  # whose gradients are taken one by one
+NO_EXAMPLES = "It learns from training examples, and this network came without; give it a train split."
+
+
+class Gradients(NamedTuple):
+    """Of the loss with respect to one weight, over single examples. Both (out, in, *kernel)."""
+
+    mean: Tensor
+    square: Tensor  # mean of the squares: the diagonal of the empirical Fisher information
+
+
+class Context:
+    """One network's module, layers and training examples. What was worked out once is kept; any thread may ask."""
+
+    def __init__(self, module: nn.Module, layers: tuple[Layer, ...], data: Mapping[str, Data]) -> None:
+        self.module, self.layers = module, layers
+        self.data = data.get("train")
+        self._known: dict[Any, Any] = {}
+        self._lock = threading.RLock()
+
+    @property
+    def digest(self) -> str:
+        """Of the examples that teach; empty where there are none."""
+        return "" if self.data is None else self.data.digest
+
+    def once(self, key: Any, make: Callable[[], Any]) -> Any:
+        """What is known under a key, worked out now where it is not: for what a method finds for all layers together."""
+        with self._lock:
+            if key not in self._known:
+                self._known[key] = make()
+            return self._known[key]
+
+    def why_not(self, needs: tuple[Need, ...], layer: Layer) -> str | None:
+        """Why something that a method needs cannot be known of a layer, in a sentence; None where it can."""
+        if self.data is None and set(needs) - {"network"}:
+            return NO_EXAMPLES
+        return unreachable(self.module, layer) if "inputs" in needs else None
+
+    def spare(self) -> nn.Module:
+        """A module of the caller's own for passes with hooks or gradients; its tensors are the original's and stay as they are."""
+        shared = {id(t): t for t in (*self.module.parameters(), *self.module.buffers())}
+        return copy.deepcopy(self.module, shared)
+
+    @property
+    def examples(self) -> Tensor:
+        """Inputs of the examples that teach: (n, ...)."""
+        return self._taught().inputs[draw(self._taught())]
+
+    @property
+    def labels(self) -> Tensor:
+        """What the examples are; without labels what the network answers: (n,), or (n, length) for text."""
+        data = self._taught()
+        return self.scores.argmax(-1) if data.labels is None else data.labels[draw(data)]
+
+    @property
+    def scores(self) -> Tensor:
+        """The original network's answers to the examples: (n, classes), or (n, length, classes)."""
+        return self.once("scores", self._asked)
+
+    def inputs(self, layer: str) -> Tensor:
+        """What the weight is multiplied with, at some of its places: (places, groups, d), d = in * kernel of one group."""
+        return self._recent("inputs", layer, self._inputs)
+
+    def products(self, layer: str) -> Tensor:
+        """Mean of the products of its inputs: (groups, d, d)."""
+        x = self.inputs(layer)
+        return torch.stack([each.T @ each for each in x.unbind(1)]) / len(x)
+
+    def outputs(self, layer: str) -> Tensor:
+        """What the weight makes of those inputs, without the bias: (places, out)."""
+        return outputs_of(self._layer(layer).weight, self.inputs(layer))
+
+    def gradients(self, layer: str) -> Gradients:
+        """Gradients of the loss, of the training labels."""
+        return self.once("gradients", self._gradients)[layer]
+
+    def _taught(self) -> Data:
+        if self.data is None:
+            raise ValueError(NO_EXAMPLES)
+        return self.data
+
+    def _layer(self, name: str) -> Layer:
+        return next(layer for layer in self.layers if layer.name == name)
+
+    def _asked(self) -> Tensor:
+        with torch.inference_mode():
+            scores = self.spare()(self.examples).float()
+        return scores.clone()
+
+    def _recent(self, what: str, layer: str, make: Callable[[str], Any]) -> Any:
+        """Large things are kept for one layer at a time."""
+        with self._lock:
+            if self._known.get(what, (None, None))[0] != layer:
+                self._known[what] = layer, make(layer)
+            return self._known[what][1]
+
+    def _inputs(self, name: str) -> Tensor:
+        layer, module, found = self._layer(name), self.spare(), []
+        _, owner, parameter = next(iter(owners(module, layer)))
+
+        def after(_: nn.Module, given: tuple[Any, ...], out: Any) -> None:
+            found.append(inputs_of(owner, parameter, given, out))
+
+        owner.register_forward_hook(after)
+        with torch.no_grad():
+            module(self.examples)
+        if not found or isinstance(found[0], str) or len(found) > 1:
+            raise ValueError(found[0] if len(found) == 1 else f"{name} is called {len(found)} times for one answer, with other inputs each time.")
+        return found[0]
+
+    def _gradients(self) -> dict[str, Gradients]:
+        module = self.spare()
+        weights = {layer.names[0]: layer.weight.detach().clone().requires_grad_() for layer in self.layers}
+        tied = {name: weights[layer.names[0]] for layer in self.layers for name in layer.names}
+        inputs, labels = self.examples, self.labels
+        count = min(len(inputs), ALONE[self._taught().kind])
+        sums = [(torch.zeros_like(w), torch.zeros_like(w)) for w in weights.values()]
+        for i in range(count):
+            with torch.enable_grad():
+                scores = functional_call(module, tied, (inputs[i : i + 1],))
+                loss = F.cross_entropy(scores.flatten(0, -2).float(), labels[i : i + 1].flatten())
+                found = torch.autograd.grad(loss, list(weights.values()), allow_unused=True)
+            for (mean, square), g in zip(sums, found, strict=True):
+                if g is not None:
+                    mean += g / count
+                    square += g * g / count
+        return {layer.name: Gradients(*pair) for layer, pair in zip(self.layers, sums, strict=True)}
+
+
+def draw(data: Data, seed: int = 0) -> Tensor:
+    """Rows of the examples that teach: (n,), the same for the same seed."""
+    order = torch.randperm(len(data), generator=torch.Generator().manual_seed(seed))
+    return order[: min(EXAMPLES[data.kind], max(1, len(data) // 2))]
