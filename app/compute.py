@@ -142,7 +142,7 @@ def network(name: str) -> Network:
 
 def fingerprint(net: Network, recipe: Recipe) -> tuple[tuple[Step, ...], ...]:
     """What a recipe comes to on this network, layer by layer: equal for recipes that do the same."""
-    return tuple(recipe.chain(layer.name) for layer in net.layers)
+    return (recipe.first, *(recipe.chain(layer.name) for layer in net.layers))
 
 
 def compressed(net: Network, recipe: Recipe) -> Compressed:
@@ -181,9 +181,10 @@ def pictures(net: Network, recipe: Recipe) -> tuple[Picture, ...]:
     """One picture for each layer, in network order."""
     done = compressed(net, recipe)
     rows = []
-    for layer in net.layers:
+    for layer in done.network.layers:
         chain = recipe.chain(layer.name)
-        rows.append(kept(("picture", net.digest, layer.name, chain), lambda layer=layer, chain=chain: picture(layer, chain, done.encoded[layer.name], done.refused[layer.name])))
+        form, refused = done.encoded[layer.name], done.refused[layer.name]
+        rows.append(kept(("picture", done.network.digest, layer.name, chain), lambda args=(layer, chain, form, refused): picture(*args)))
     return tuple(rows)
 
 
@@ -236,7 +237,7 @@ def _costs(net: Network, recipe: Recipe) -> Costs:
     rest = file_size(done)
     items |= {"biases and norms": rest["biases and norms"], "header": rest["header"]}
     weights = done.weights()
-    originals = {layer.names[0]: layer.weight for layer in net.layers}
+    originals = {layer.names[0]: layer.weight for layer in done.network.layers}
     wrong = measure.total_error(originals, {name: weights[name] for name in originals})
     sizes = stages(net, recipe, memo())
     return Costs(size_of(done), sizes["original"], sizes, items, operations(net, up_to(recipe, "rank")), operations(net, Recipe()),
@@ -259,7 +260,7 @@ def judging(net: Network, recipe: Recipe, split: str) -> Iterator[Progress]:
         yield from known
         return
     done, states = compressed(net, recipe), []
-    for progress in evaluate(net, changed(done, done.weights()), net.data[split], dense()):
+    for progress in evaluate(done.network, changed(done, done.weights()), net.data[split], dense()):
         states.append(progress)
         yield progress
     finished()[key] = states

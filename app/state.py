@@ -38,7 +38,7 @@ def begin(first: str | None, trouble: str | None) -> None:
     compute.arrive(ss.owner)
     ss.net = _known(words.get("net", first or OPENING))
     ss.recipe = complete(opening())
-    if any(key in words for key in ("do", "pin", "only", "lock", "seed", "v")):  # "v" alone: a link in which every dial is off
+    if any(key in words for key in ("first", "do", "pin", "only", "lock", "seed", "v")):  # "v" alone: a link in which every dial is off
         recipe, unread = from_link(words)
         ss.notes += unread
         ss.recipe = complete(_that_fits(recipe))
@@ -64,7 +64,7 @@ def _that_fits(some: Recipe) -> Recipe:
             st.session_state.notes.append(f"{network().title} has no layer “{pattern[:40]}”, so what the link sets for it was left out.")
         return known
 
-    return Recipe(some.default, tuple(o for o in some.overrides if fits(o.pattern)), tuple(p for p in some.locked if fits(p)), some.seed)
+    return replace(some, overrides=tuple(o for o in some.overrides if fits(o.pattern)), locked=tuple(p for p in some.locked if fits(p)))
 
 
 def _known(name: str) -> str:
@@ -203,7 +203,7 @@ def reset() -> None:
 
 def release_pins() -> None:
     """All layers follow the dials again; locks stay."""
-    set_recipe(Recipe(recipe().default, (), recipe().locked, recipe().seed))
+    set_recipe(replace(recipe(), overrides=()))
 
 
 def pin(layer: str, new: Step) -> None:
@@ -262,7 +262,7 @@ def open_network(name: str) -> None:
     st.session_state.focus = _largest()
     if split() not in network().data:
         st.session_state.split = _first_split()
-    set_recipe(Recipe(recipe().default, (), (), recipe().seed))
+    set_recipe(replace(recipe(), overrides=(), locked=()))
 
 
 def fold_edits(editor: str, names: list[str], columns: Mapping[str, tuple[str, Callable[[Any], Value]]]) -> None:

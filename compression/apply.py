@@ -2,7 +2,8 @@
 
 import copy
 from collections.abc import Mapping, MutableMapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import lru_cache
 from typing import Any
 
 from torch import Tensor, nn
@@ -12,8 +13,10 @@ from compression.encoded import Dense, Encoded, replace_leaves
 from compression.layers import owners
 from compression.method import Layer
 from compression.network import Network
+from compression.network import network as as_network
 from compression.recipe import Recipe, Step
-from compression.registry import dial, method
+from compression.registry import dial, method, rewrites
+from compression.rewrite import CLOSE, difference
 
 Memo = MutableMapping[Any, Any]
 
@@ -22,10 +25,11 @@ Memo = MutableMapping[Any, Any]
 class Compressed:
     """A network under a recipe: what each layer is stored as, and which steps did not apply to it."""
 
-    network: Network
+    network: Network  # rewritten where the recipe begins with that; its origin is then the original
     recipe: Recipe
     encoded: Mapping[str, Encoded]  # by layer name
     refused: Mapping[str, tuple[str, ...]]  # by layer name: one sentence for each step that did not apply
+    passed_over: tuple[str, ...] = ()  # a sentence for each rewriting that did not apply
 
     def weights(self) -> dict[str, Tensor]:
         """Decoded weights by parameter name, tied names included, for torch.func.functional_call."""
@@ -39,10 +43,36 @@ class Compressed:
 
 def compress(network: Network, recipe: Recipe, memo: Memo | None = None) -> Compressed:
     """Carry a recipe out on every layer. With a memo, what was prepared or answered before is not computed again."""
+    network, passed_over = rewritten(network, recipe.first)
     encoded, refused = {}, {}
     for layer in network.layers:
         encoded[layer.name], refused[layer.name] = encode(layer, recipe.chain(layer.name), memo, network.digest)
-    return Compressed(network, recipe, encoded, refused)
+    return Compressed(network, recipe, encoded, refused, passed_over)
+
+
+@lru_cache(maxsize=8)
+def rewritten(network: Network, steps: tuple[Step, ...]) -> tuple[Network, tuple[str, ...]]:
+    """The network after the rewritings of a recipe, and a sentence for each that does not apply to it.
+
+    Raises ValueError where one that says it keeps the answers does not, or one that loses a layer: neither must happen.
+    """
+    new, passed_over = network, []
+    for step in steps:
+        rewriting = rewrites()[step.method]
+        why = None if step.off else rewriting.refuses(new)
+        if why:
+            passed_over.append(why)
+        if why or step.off:
+            continue
+        module = rewriting.apply(new, **dict(step.knobs))
+        fresh = as_network(network.name, network.title, module, network.data, network.example)
+        if [layer.name for layer in fresh.layers] != [layer.name for layer in network.layers]:
+            raise ValueError(f"{rewriting.title} changed which layers {network.title} has, and recipes name layers; leave it out")
+        off = difference(new, fresh.module) if rewriting.exact else 0.0
+        if off > CLOSE:
+            raise ValueError(f"{rewriting.title} should keep {network.title}'s answers, but scores moved by {off:.1%} of the largest; leave it out")
+        new = replace(fresh, origin=network)
+    return new, tuple(passed_over)
 
 
 def encode(layer: Layer, chain: tuple[Step, ...], memo: Memo | None = None, owner: str = "") -> tuple[Encoded, tuple[str, ...]]:
@@ -106,7 +136,7 @@ def up_to(recipe: Recipe, last: str) -> Recipe:
         return tuple(s for s in steps if dial(s.method) in wanted)
 
     overrides = tuple(type(o)(o.pattern, cut(o.steps), o.whole) for o in recipe.overrides)
-    return Recipe(cut(recipe.default), overrides, recipe.locked, recipe.seed)
+    return replace(recipe, default=cut(recipe.default), overrides=overrides)
 
 
 def smaller(compressed: Compressed) -> nn.Module:

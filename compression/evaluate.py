@@ -126,23 +126,23 @@ def ask(module: nn.Module, weights: Mapping[str, Tensor] | None, data: Data, row
 
 def evaluate(network: Network, weights: Mapping[str, Tensor] | None, data: Data,
              dense: MutableMapping[Any, Answers] | None = None) -> Iterator[Progress]:
-    """Judge a network part by part; the last Progress covers all examples.
+    """Judge a network part by part, against its reference; the last Progress covers all examples.
 
     weights: what replaces the original's, by parameter name. dense: where the original's answers are kept, so that they are
     computed once. May run in several threads at once.
     """
     dense = {} if dense is None else dense
-    module = skeleton(network.module)
+    module, reference = skeleton(network.module), skeleton(network.reference.module)
     rows: tuple[Tensor, ...] = ()
     old: tuple[Answers, ...] = ()
     new: tuple[Answers, ...] = ()
     for i, part in enumerate(parts(data)):
-        key = (network.digest, data.digest, i)
+        key = (network.reference.digest, data.digest, i)
         first = dense.get(key)
         if first is None:
-            first = dense[key] = ask(module, None, data, part)
+            first = dense[key] = ask(reference, None, data, part)
         rows, old = (*rows, part), (*old, first)
-        new = (*new, ask(module, weights, data, part) if weights else first)
+        new = (*new, ask(module, weights, data, part) if weights or network.origin else first)
         yield Progress(judge(data, torch.cat(rows), join(old), join(new)), rows, old, new)
 
 

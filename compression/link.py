@@ -1,24 +1,27 @@
-"""A recipe as a few short words for a link, and back: do=magnitude-sparsity-0.5~uniform-bits-4&pin=conv2-magnitude-sparsity-0.7&lock=fc2
+"""A recipe as a few short words for a link, and back.
+
+first=fold_norms&do=magnitude-sparsity-0.5~uniform-bits-4&pin=conv2-magnitude-sparsity-0.7&lock=fc2
 
 A step is its method's name, then knob and value for every knob that is not at its default, joined by "-"; steps are joined by "~".
 A pin is a layer (or pattern) and one step. Letters, digits and . _ - ~ are carried by links unchanged.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from urllib.parse import quote, unquote
 
 from compression.method import Value
 from compression.recipe import Override, Recipe, Step, step
-from compression.registry import method, methods
+from compression.registry import known, methods, rewrites
 
 LONGEST = 2_000  # characters of one parameter that are read
 
 
 def to_link(recipe: Recipe) -> dict[str, str]:
-    """Parameters of a link: "do", "pin", "only" (whole chains), "lock", "seed"; those that would be empty are left out."""
+    """Parameters of a link: "first", "do", "pin", "only" (whole chains), "lock", "seed"; those that would be empty are left out."""
     pins = [f"{_safe(o.pattern)}-{_write(s)}" for o in recipe.overrides if not o.whole for s in o.steps]
     whole = ["-".join([_safe(o.pattern), *map(_write, o.steps)]) for o in recipe.overrides if o.whole]
     words = {
+        "first": "~".join(map(_write, recipe.first)),
         "do": "~".join(map(_write, recipe.default)),
         "pin": "~".join(pins),
         "only": "~".join(whole),
@@ -41,12 +44,15 @@ def from_link(words: Mapping[str, str]) -> tuple[Recipe, list[str]]:
 
     def read(tokens: list[str], key: str) -> tuple[Step, ...]:
         try:
-            return tuple(_read(tokens))
+            return tuple(_read(tokens, rewrites() if key == "first" else methods()))
         except ValueError as error:
             trouble.append(f"“{'-'.join(tokens)[:80]}” in the link's “{key}” was left out: {error}.")
             return ()
 
     recipe = Recipe()
+    for tokens in each("first"):
+        for s in read(tokens, "first"):
+            recipe = recipe.with_first(s)
     for tokens in each("do"):
         for s in read(tokens, "do"):
             recipe = recipe.with_default(s)
@@ -61,7 +67,7 @@ def from_link(words: Mapping[str, str]) -> tuple[Recipe, list[str]]:
     if not (seed.isdecimal() and len(seed) < 10):
         trouble.append(f"The link's seed “{seed[:20]}” is no whole number, so 0 is used.")
         seed = "0"
-    return Recipe(recipe.default, recipe.overrides + whole, locked, int(seed)), trouble
+    return Recipe(recipe.default, recipe.overrides + whole, locked, int(seed), recipe.first), trouble
 
 
 def _safe(name: str) -> str:
@@ -71,32 +77,32 @@ def _safe(name: str) -> str:
 def _short(name: str) -> str:
     """The method's own name where no other family has one like it, else family.name."""
     own = name.split(".")[1]
-    return own if sum(other.split(".")[1] == own for other in methods()) == 1 else name
+    return own if sum(other.split(".")[1] == own for other in (*methods(), *rewrites())) == 1 else name
 
 
 def _write(s: Step) -> str:
     tokens = [_short(s.method)]
-    for name, value in s.knobs:
-        knob = method(s.method).knob(name)
-        if value != knob.default or name == method(s.method).knobs[0].name:
+    for i, (name, value) in enumerate(s.knobs):
+        knob = known(s.method).knob(name)
+        if value != knob.default or i == 0:
             tokens += [name, {True: "yes", False: "no"}[value] if isinstance(value, bool) else str(value)]
     return "-".join(tokens)
 
 
-def _read(tokens: list[str]) -> list[Step]:
+def _read(tokens: list[str], allowed: Iterable[str]) -> list[Step]:
     """Steps from "method knob value knob value method …"."""
-    names = {_short(name): name for name in methods()} | {name: name for name in methods()}
+    names = {_short(name): name for name in allowed} | {name: name for name in allowed}
     steps: list[Step] = []
     while tokens:
         head, *tokens = tokens
         if head not in names:
             raise ValueError(f"no method is called “{head[:40]}”")
-        known, knobs = method(names[head]), {}
+        found, knobs = known(names[head]), {}
         while tokens and tokens[0] not in names:
             if len(tokens) < 2:
-                raise ValueError(f"{known.title} has “{tokens[0][:40]}” without a value")
+                raise ValueError(f"{found.title} has “{tokens[0][:40]}” without a value")
             name, text, *tokens = tokens
-            knobs[name] = _value(known.knob(name).ladder, text)
+            knobs[name] = _value(found.knob(name).ladder, text)
         steps.append(step(names[head], **knobs))
     return steps
 

@@ -118,7 +118,12 @@ class Method:
 
     def knob(self, name: str) -> Knob:
         """The knob of that name. Raises ValueError with the names there are."""
-        for k in self.knobs:
-            if k.name == name:
-                return k
-        raise ValueError(f"{self.title} has no knob {name!r}; it has {', '.join(k.name for k in self.knobs) or 'none'}")
+        return knob_of(self.title, self.knobs, name)
+
+
+def knob_of(title: str, knobs: tuple[Knob, ...], name: str) -> Knob:
+    """The knob of that name. Raises ValueError with the names there are."""
+    for k in knobs:
+        if k.name == name:
+            return k
+    raise ValueError(f"{title} has no knob {name!r}; it has {', '.join(k.name for k in knobs) or 'none'}")

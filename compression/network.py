@@ -27,6 +27,7 @@ class Network:
     data: Mapping[str, Data]  # by split: "train", "validation", "test"; may be empty
     digest: str  # of every parameter and buffer, names included
     example: Tensor | None = field(default=None)  # one input, (1, ...), for counting operations
+    origin: "Network | None" = field(default=None, repr=False)  # where this one is a rewriting: what it is compared with
     context: Context = field(init=False, repr=False)  # what its training examples tell; every layer has it too
 
     def __post_init__(self) -> None:
@@ -34,6 +35,11 @@ class Network:
         about.layers = tuple(replace(layer, context=about) for layer in self.layers)
         object.__setattr__(self, "context", about)
         object.__setattr__(self, "layers", about.layers)
+
+    @property
+    def reference(self) -> "Network":
+        """The network whose answers and size count as the original's."""
+        return self.origin or self
 
     @property
     def parameters(self) -> int:

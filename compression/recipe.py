@@ -1,7 +1,8 @@
 """How to compress a network, as plain data: it can be hashed, compared, put in a link, and read by a person.
 
-A layer's chain is empty where it is locked; else its override's steps, each in place of the default's step of the same dial;
-else the default. Steps always run in the order decompose, prune, share or quantize, code.
+First come rewritings of the whole network, if any. A layer's chain is empty where it is locked; else its override's steps, each
+in place of the default's step of the same dial; else the default. Steps always run in the order decompose, prune, share or
+quantize, code.
 """
 
 import json
@@ -10,7 +11,7 @@ from fnmatch import fnmatchcase
 from typing import Any
 
 from compression.method import Value
-from compression.registry import FAMILIES, dial, method
+from compression.registry import FAMILIES, dial, known, rewrites
 
 VERSION = 1
 
@@ -24,7 +25,7 @@ class Step:
 
     def __post_init__(self) -> None:
         for name, value in self.knobs:
-            ladder = method(self.method).knob(name).ladder
+            ladder = known(self.method).knob(name).ladder
             if not any(value == rung and type(value) is type(rung) for rung in ladder):
                 raise ValueError(f"{self.method}: {name} = {value!r} is not on the ladder {_brief(ladder)}")
 
@@ -34,7 +35,7 @@ class Step:
     @property
     def off(self) -> bool:
         """Whether the setting is the one at which the method does nothing."""
-        return any(method(self.method).knob(name).off == value for name, value in self.knobs)
+        return any(known(self.method).knob(name).off == value for name, value in self.knobs)
 
 
 def _brief(ladder: tuple[Value, ...]) -> str:
@@ -44,10 +45,10 @@ def _brief(ladder: tuple[Value, ...]) -> str:
 
 def step(name: str, **knobs: Value) -> Step:
     """A step with defaults for the knobs not given. Raises ValueError for an unknown method, knob or rung."""
-    known = method(name)
+    declared = known(name)
     for given in knobs:
-        known.knob(given)
-    return Step(name, tuple((k.name, _rung(k.ladder, knobs.get(k.name, k.default))) for k in known.knobs))
+        declared.knob(given)
+    return Step(name, tuple((k.name, _rung(k.ladder, knobs.get(k.name, k.default))) for k in declared.knobs))
 
 
 def _rung(ladder: tuple[Value, ...], value: Value) -> Value:
@@ -72,6 +73,15 @@ class Recipe:
     overrides: tuple[Override, ...] = ()  # the first that fits wins
     locked: tuple[str, ...] = ()  # patterns of layers left as they are
     seed: int = 0
+    first: tuple[Step, ...] = ()  # rewritings of the whole network, in order, before any layer is stored
+
+    def __post_init__(self) -> None:
+        for s in self.first:
+            if s.method not in rewrites():
+                raise ValueError(f"{s.method} is no rewriting of a whole network, and only those come first; set it for the layers")
+        for s in (*self.default, *(s for o in self.overrides for s in o.steps)):
+            if s.method in rewrites():
+                raise ValueError(f"{s.method} rewrites the whole network and cannot be set for layers; put it first")
 
     def is_locked(self, layer: str) -> bool:
         return any(fnmatchcase(layer, p) for p in self.locked)
@@ -96,6 +106,15 @@ class Recipe:
         """The same recipe with the default's step of the new step's dial replaced."""
         kept = {dial(s.method): s for s in self.default} | {dial(new.method): new}
         return replace(self, default=_in_order(kept.values()))
+
+    def with_first(self, new: Step) -> "Recipe":
+        """The same recipe with one rewriting of the whole network set, in its place or after those there are."""
+        kept = {s.method: s for s in self.first} | {new.method: new}
+        return replace(self, first=tuple(kept.values()))
+
+    def without_first(self, name: str) -> "Recipe":
+        """The same recipe without one rewriting."""
+        return replace(self, first=tuple(s for s in self.first if s.method != name))
 
     def without_default(self, which: str) -> "Recipe":
         """The same recipe with the default's step of one dial left out."""
@@ -131,7 +150,7 @@ def _in_order(steps: Any) -> tuple[Step, ...]:
 def to_json(recipe: Recipe) -> str:
     """Readable JSON that from_json reads back to an equal recipe."""
     plain = asdict(recipe)
-    for steps in (plain["default"], *(o["steps"] for o in plain["overrides"])):
+    for steps in (plain["default"], plain["first"], *(o["steps"] for o in plain["overrides"])):
         for s in steps:
             s["knobs"] = dict(s["knobs"])
     return json.dumps({"shrinkscope": VERSION} | plain, indent=1)
@@ -151,6 +170,7 @@ def from_json(text: str) -> Recipe:
 
     try:
         overrides = tuple(Override(str(o["pattern"]), steps(o["steps"]), bool(o["whole"])) for o in plain["overrides"])
-        return Recipe(steps(plain["default"]), overrides, tuple(map(str, plain["locked"])), int(plain["seed"]))
+        locked = tuple(map(str, plain["locked"]))
+        return Recipe(steps(plain["default"]), overrides, locked, int(plain["seed"]), steps(plain.get("first", [])))
     except (KeyError, TypeError, AttributeError) as error:
         raise ValueError(f"this recipe is incomplete or has a part of the wrong kind: {error}") from None

@@ -1,9 +1,11 @@
-"""Finds every module of this package that declares a METHOD. Adding a method is adding a file."""
+"""Finds every module of this package that declares a METHOD or a REWRITE. Adding a method is adding a file."""
 
+from collections.abc import Iterator
 from functools import cache
 from importlib import import_module
 from pathlib import Path
 from types import MappingProxyType
+from typing import Any
 
 from compression.method import Method
 
@@ -14,13 +16,20 @@ _DIAL = {"lowrank": "rank", "pruning": "sparsity", "sharing": "bits", "quantizat
 @cache
 def methods() -> MappingProxyType[str, Method]:
     """All methods by id, which is where they live: "pruning.magnitude" is compression/pruning/magnitude.py."""
-    found = {}
-    for family in FAMILIES:
-        for file in sorted(Path(__file__).with_name(family).glob("[a-z]*.py")):
-            method = getattr(import_module(f"compression.{family}.{file.stem}"), "METHOD", None)
-            if method is not None:
-                found[f"{family}.{file.stem}"] = method
-    return MappingProxyType(found)
+    return MappingProxyType({name: known for family in FAMILIES for name, known in _declared(family, "METHOD")})
+
+
+@cache
+def rewrites() -> MappingProxyType[str, Any]:
+    """All rewritings of whole networks by id: "rewriting.fold_norms" is compression/rewriting/fold_norms.py."""
+    return MappingProxyType(dict(_declared("rewriting", "REWRITE")))
+
+
+def _declared(folder: str, word: str) -> Iterator[tuple[str, Any]]:
+    for file in sorted(Path(__file__).with_name(folder).glob("[a-z]*.py")):
+        found = getattr(import_module(f"compression.{folder}.{file.stem}"), word, None)
+        if found is not None:
+            yield f"{folder}.{file.stem}", found
 
 
 def method(name: str) -> Method:
@@ -28,6 +37,11 @@ def method(name: str) -> Method:
     if name not in methods():
         raise ValueError(f"unknown method {name!r}; known are {', '.join(methods())}")
     return methods()[name]
+
+
+def known(name: str) -> Any:
+    """A method or a rewriting by id: both have a title, knobs and words. Raises ValueError with the ids there are."""
+    return rewrites()[name] if name in rewrites() else method(name)
 
 
 def dial(name: str) -> str:

@@ -47,13 +47,13 @@ def score(network: Network, recipe: Recipe, split: str | None = "validation", me
     weights = compressed.weights()
     quality = None
     if split is not None:
-        for progress in evaluate(network, changed(compressed, weights), network.data[split], dense):
+        for progress in evaluate(compressed.network, changed(compressed, weights), network.data[split], dense):
             quality = progress.quality
     operations = original_operations = None
     if network.example is not None:
         operations = measure.multiply_adds(smaller(compressed), network.example)
         original_operations = measure.multiply_adds(network.module, network.example)
-    original = {layer.names[0]: layer.weight for layer in network.layers}
+    original = {layer.names[0]: layer.weight for layer in compressed.network.layers}
     return Score(network.digest, recipe, size_of(compressed), size_of(compress(network, Recipe(), memo)), operations,
                  original_operations, measure.total_error(original, {name: weights[name] for name in original}), quality)
 

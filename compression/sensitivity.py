@@ -60,7 +60,7 @@ def scan(network: Network, name: str, knob: str, values: tuple[Value, ...], data
 
 def judged(network: Network, compressed: Any, data: Data, examples: int, dense: MutableMapping[Any, Answers]) -> Quality:
     """The judgement after at least so many examples."""
-    for progress in evaluate(network, changed(compressed, compressed.weights()), data, dense):
+    for progress in evaluate(compressed.network, changed(compressed, compressed.weights()), data, dense):
         if progress.quality.n >= examples:
             break
     return progress.quality

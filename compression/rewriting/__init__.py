@@ -1,0 +1,1 @@
+"""Changes of a whole network that come before its layers are compressed: one file for each."""
