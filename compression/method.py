@@ -3,7 +3,7 @@
 import inspect
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any, Literal, Protocol
+from typing import Any, Literal, NamedTuple, Protocol
 
 from torch import Tensor
 
@@ -76,6 +76,16 @@ def anywhere(weight: Tensor, layer: Layer) -> str | None:
     return None
 
 
+class Failure(NamedTuple):
+    """A setting on a shipped network at which a method does badly, why, and what does better there; a test measures both."""
+
+    why: str
+    network: str
+    layer: str
+    knobs: tuple[tuple[str, Value], ...]
+    instead: tuple[str, tuple[tuple[str, Value], ...]]  # method id and knobs: as small or smaller, and nearer to the original's answers
+
+
 @dataclass(frozen=True)
 class Method:
     """A way to store a tensor in fewer bytes: prepare does the slow part once, answer is quick at any knob setting.
@@ -97,6 +107,7 @@ class Method:
     lossless: bool = False
     needs: tuple[Need, ...] = ()  # beside the weight: "inputs" and "gradients" come from training examples, "network" from the other layers
     terms: tuple[tuple[str, str], ...] = ()
+    fails: Failure | None = None
 
     def __post_init__(self) -> None:
         asked = [p.name for p in list(inspect.signature(self.answer).parameters.values())[1:]]
