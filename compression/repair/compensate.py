@@ -20,9 +20,8 @@ from compression.recipe import Step
 from compression.registry import dial
 from compression.repair.norms import awaken, statistics
 from compression.repair.repaired import Repaired, carry_on, judged, not_applicable, working
-from compression.repair.walk import changed_owners, damped, run
-
-_BLOCK = 64
+from compression.repair.walk import changed_owners, run
+from compression.surgeon import damped, factor, output_error, passed_on
 
 
 def compensate(start: Repaired, known: Calibration) -> Repaired:
@@ -77,32 +76,11 @@ def compensated(weight: Tensor, form: Encoded, products: Tensor) -> Encoded:
     for g in range(groups):
         part = slice(g * per, (g + 1) * per)
         h = damped(products[g])
-        new = _one_by_one(rows[part], masks[part], h, lambda w, j, part=part: rounding.nearest(w, part, j))
+        new = passed_on(rows[part], factor(h), lambda w, j, part=part: torch.where(masks[part, j], rounding.nearest(w[:, j], part, j), 0))
         worse = output_error(rows[part] - new, h) > output_error(rows[part] - plain[part], h)
         best.append(torch.where(worse[:, None], plain[part], new))
     fresh = rounding.store(torch.cat(best))
     return replace(form, values=fresh) if isinstance(form, Sparse) else fresh
-
-
-def output_error(change: Tensor, products: Tensor) -> Tensor:
-    """Mean squared error of each output (out,) when its weights change so. change: (out, d)."""
-    return ((change @ products) * change).sum(1)
-
-
-def _one_by_one(weight: Tensor, kept: Tensor, h: Tensor, nearest) -> Tensor:  # type: ignore[no-untyped-def]
-    """GPTQ's algorithm 1: blocks of inputs, errors passed on by the rows of the Cholesky factor of the inverse of h."""
-    w = weight.clone()
-    factor = torch.linalg.cholesky(torch.cholesky_inverse(torch.linalg.cholesky(h)), upper=True)
-    for start in range(0, w.shape[1], _BLOCK):
-        end = min(start + _BLOCK, w.shape[1])
-        errors = torch.zeros(len(w), end - start, dtype=w.dtype)
-        for j in range(start, end):
-            value = torch.where(kept[:, j], nearest(w[:, j], j), 0)
-            error = (w[:, j] - value) / factor[j, j]
-            w[:, j + 1 : end] -= error[:, None] * factor[j, j + 1 : end]
-            w[:, j], errors[:, j - start] = value, error
-        w[:, end:] -= errors @ factor[start:end, end:]
-    return w
 
 
 class _Rounding:

@@ -20,7 +20,8 @@ from compression.recipe import Step
 from compression.registry import dial
 from compression.repair.norms import awaken, statistics
 from compression.repair.repaired import Repaired, carry_on, judged, not_applicable, working
-from compression.repair.walk import changed_owners, damped, run
+from compression.repair.walk import changed_owners, run
+from compression.surgeon import damped
 
 _RIDGE = 0.01
 

@@ -24,8 +24,3 @@ def changed_owners(start: Repaired, module: nn.Module, known: Calibration) -> di
             found[layer.name] = [(owner, name) for _, owner, name in owners(module, layer)]
     return found
 
-
-def damped(gram: Tensor, share: float = 0.01) -> Tensor:
-    """Products of inputs (d, d) in float64, with a share of their mean added to the diagonal, so that they can be solved."""
-    wide = gram.double()
-    return wide + (share * wide.diagonal().mean() + 1e-10) * torch.eye(len(wide), dtype=torch.float64)
