@@ -5,7 +5,7 @@ Only the "train" split may teach. The original network is asked, so what a layer
 
 import copy
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any, NamedTuple
 
 import torch
@@ -31,10 +31,13 @@ class Gradients(NamedTuple):
 
 
 class Context:
-    """One network's module, layers and training examples. What was worked out once is kept; any thread may ask."""
+    """One network's module, layers and training examples. What was worked out once is kept; any thread may ask.
 
-    def __init__(self, module: nn.Module, layers: tuple[Layer, ...], data: Mapping[str, Data]) -> None:
-        self.module, self.layers = module, layers
+    example: one input, (1, ...), known also where there are no training examples. seed: of the draw of the examples that teach.
+    """
+
+    def __init__(self, module: nn.Module, layers: tuple[Layer, ...], data: Mapping[str, Data], example: Tensor | None = None, seed: int = 0) -> None:
+        self.module, self.layers, self.example, self.seed = module, layers, example, seed
         self.data = data.get("train")
         self._known: dict[Any, Any] = {}
         self._lock = threading.RLock()
@@ -42,7 +45,7 @@ class Context:
     @property
     def digest(self) -> str:
         """Of the examples that teach; empty where there are none."""
-        return "" if self.data is None else self.data.digest
+        return "" if self.data is None else f"{self.data.digest}+{self.seed}" if self.seed else self.data.digest
 
     def once(self, key: Any, make: Callable[[], Any]) -> Any:
         """What is known under a key, worked out now where it is not: for what a method finds for all layers together."""
@@ -65,13 +68,13 @@ class Context:
     @property
     def examples(self) -> Tensor:
         """Inputs of the examples that teach: (n, ...)."""
-        return self._taught().inputs[draw(self._taught())]
+        return self._taught().inputs[draw(self._taught(), self.seed)]
 
     @property
     def labels(self) -> Tensor:
         """What the examples are; without labels what the network answers: (n,), or (n, length) for text."""
         data = self._taught()
-        return self.scores.argmax(-1) if data.labels is None else data.labels[draw(data)]
+        return self.scores.argmax(-1) if data.labels is None else data.labels[draw(data, self.seed)]
 
     @property
     def scores(self) -> Tensor:
@@ -94,6 +97,24 @@ class Context:
     def gradients(self, layer: str) -> Gradients:
         """Gradients of the loss, of the training labels."""
         return self.once("gradients", self._gradients)[layer]
+
+    @property
+    def alone(self) -> int:
+        """How many of the examples have their gradients taken one by one: the first of them."""
+        return min(ALONE[self._taught().kind], max(1, len(self._taught()) // 2))
+
+    def each(self, measure: Callable[[Tensor, Tensor], Tensor] = F.cross_entropy) -> Iterator[dict[str, Tensor]]:
+        """For one example after another the gradients of measure(scores (places, classes), labels (places,)), by layer name."""
+        module = self.spare()
+        weights = {layer.names[0]: layer.weight.detach().clone().requires_grad_() for layer in self.layers}
+        tied = {name: weights[layer.names[0]] for layer in self.layers for name in layer.names}
+        inputs, labels = self.examples, self.labels
+        for i in range(self.alone):
+            with torch.enable_grad():
+                scores = functional_call(module, tied, (inputs[i : i + 1],))
+                found = torch.autograd.grad(measure(scores.flatten(0, -2).float(), labels[i : i + 1].flatten()), list(weights.values()),
+                                            allow_unused=True)
+            yield {layer.name: torch.zeros_like(layer.weight) if g is None else g for layer, g in zip(self.layers, found, strict=True)}
 
     def _taught(self) -> Data:
         if self.data is None:
@@ -130,22 +151,12 @@ class Context:
         return found[0]
 
     def _gradients(self) -> dict[str, Gradients]:
-        module = self.spare()
-        weights = {layer.names[0]: layer.weight.detach().clone().requires_grad_() for layer in self.layers}
-        tied = {name: weights[layer.names[0]] for layer in self.layers for name in layer.names}
-        inputs, labels = self.examples, self.labels
-        count = min(len(inputs), ALONE[self._taught().kind])
-        sums = [(torch.zeros_like(w), torch.zeros_like(w)) for w in weights.values()]
-        for i in range(count):
-            with torch.enable_grad():
-                scores = functional_call(module, tied, (inputs[i : i + 1],))
-                loss = F.cross_entropy(scores.flatten(0, -2).float(), labels[i : i + 1].flatten())
-                found = torch.autograd.grad(loss, list(weights.values()), allow_unused=True)
-            for (mean, square), g in zip(sums, found, strict=True):
-                if g is not None:
-                    mean += g / count
-                    square += g * g / count
-        return {layer.name: Gradients(*pair) for layer, pair in zip(self.layers, sums, strict=True)}
+        sums = {layer.name: (torch.zeros_like(layer.weight), torch.zeros_like(layer.weight)) for layer in self.layers}
+        for found in self.each():
+            for name, g in found.items():
+                sums[name][0].add_(g, alpha=1 / self.alone)
+                sums[name][1].addcmul_(g, g, value=1 / self.alone)
+        return {name: Gradients(*pair) for name, pair in sums.items()}
 
 
 def draw(data: Data, seed: int = 0) -> Tensor:

@@ -31,7 +31,7 @@ class Network:
     context: Context = field(init=False, repr=False)  # what its training examples tell; every layer has it too
 
     def __post_init__(self) -> None:
-        about = Context(self.module, self.layers, self.data)
+        about = Context(self.module, self.layers, self.data, self.example)
         about.layers = tuple(replace(layer, context=about) for layer in self.layers)
         object.__setattr__(self, "context", about)
         object.__setattr__(self, "layers", about.layers)
