@@ -14,8 +14,7 @@ from torch.func import functional_call
 from torch.nn import functional as F
 
 from compression.data import Data
-from compression.layer_inputs import inputs_of, outputs_of, unreachable
-from compression.layers import owners
+from compression.layer_inputs import outputs_of, seen, watched
 from compression.method import Layer, Need
 
 EXAMPLES = {"images": 256, "text": 32, "vectors": 512}  # that teach, in one batch
@@ -58,7 +57,8 @@ class Context:
         """Why something that a method needs cannot be known of a layer, in a sentence; None where it can."""
         if self.data is None and set(needs) - {"network"}:
             return NO_EXAMPLES
-        return unreachable(self.module, layer) if "inputs" in needs else None
+        found = watched(self.module, layer) if "inputs" in needs else None
+        return found if isinstance(found, str) else None
 
     def spare(self) -> nn.Module:
         """A module of the caller's own for passes with hooks or gradients; its tensors are the original's and stay as they are."""
@@ -138,12 +138,15 @@ class Context:
 
     def _inputs(self, name: str) -> Tensor:
         layer, module, found = self._layer(name), self.spare(), []
-        _, owner, parameter = next(iter(owners(module, layer)))
+        reached = watched(module, layer)
+        if isinstance(reached, str):
+            raise ValueError(reached)
+        owner, parameter = reached
 
-        def after(_: nn.Module, given: tuple[Any, ...], out: Any) -> None:
-            found.append(inputs_of(owner, parameter, given, out))
+        def after(_: nn.Module, given: tuple[Any, ...], known: Mapping[str, Any], out: Any) -> None:
+            found.append(seen(owner, parameter, given, known, out))
 
-        owner.register_forward_hook(after)
+        owner.register_forward_hook(after, with_kwargs=True)
         with torch.no_grad():
             module(self.examples)
         if not found or isinstance(found[0], str) or len(found) > 1:

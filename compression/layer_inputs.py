@@ -3,6 +3,8 @@
 A convolution sees a window of its input at each place, a recurrent layer a step of the sequence, and then its own states.
 """
 
+import copy
+import re
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
@@ -18,7 +20,7 @@ POSITIONS = 2048  # at most so many places of a layer's outputs are looked at
 
 
 def unreachable(module: nn.Module, layer: Layer) -> str | None:
-    """Why a layer's inputs cannot be seen from outside, in one sentence; None where they can."""
+    """Why a layer's inputs cannot be seen in a call of the module that holds it, in one sentence; None where they can."""
     if layer.kind == "embedding":
         return "An embedding has no inputs but the numbers of its rows."
     if layer.tied:
@@ -36,6 +38,82 @@ def unreachable(module: nn.Module, layer: Layer) -> str | None:
         case nn.MultiheadAttention() if name == "in_proj_weight":
             return None
     return f"The inputs of {layer.name} stay inside its {type(owner).__name__}."
+
+
+def watched(module: nn.Module, layer: Layer) -> tuple[nn.Module, str] | str:
+    """The module whose call tells a layer's inputs, and the weight's name in it; or in one sentence why none does.
+
+    Beside what can be seen from outside: the output projection of nn.MultiheadAttention, and every level and direction of
+    recurrent layers, which seen() runs again on their own.
+    """
+    why = unreachable(module, layer)
+    prefix, owner, name = next(iter(owners(module, layer)))
+    if why is None:
+        return owner, name
+    above = module.get_submodule(prefix.rpartition(".")[0])
+    if not layer.tied and isinstance(above, nn.MultiheadAttention) and getattr(above, "out_proj", None) is owner:
+        return above, "out_proj.weight"
+    if not layer.tied and isinstance(owner, nn.LSTM | nn.GRU | nn.RNN) and _LEVEL.fullmatch(name):
+        return owner, name
+    return why
+
+
+def seen(owner: nn.Module, name: str, given: tuple[Any, ...], known: Mapping[str, Any], out: Any) -> Tensor | str:
+    """inputs_of, for what watched() names: the inputs of a weight in a call of owner(*given, **known) that gave out."""
+    level = _LEVEL.fullmatch(name)
+    if name == "out_proj.weight":
+        x = _attended(owner, given, known)
+    elif level and (owner.num_layers > 1 or owner.bidirectional):
+        x = _stepped(owner, *level.groups(), given)
+    else:
+        return inputs_of(owner, name, given, out)
+    if isinstance(x, str):
+        return x
+    rows = x.reshape(-1, x.shape[-1])
+    return rows[places(len(rows))][:, None]
+
+
+_LEVEL = re.compile(r"weight_(ih|hh)_l(\d+)(_reverse)?")  # of a recurrent layer
+
+
+def _attended(attention: nn.Module, given: tuple[Any, ...], known: Mapping[str, Any]) -> Tensor:
+    """What an attention's output projection is given: (..., width), from a copy that projects by nothing."""
+    shared = {id(t): t for t in (*attention.parameters(), *attention.buffers())}
+    bare = copy.deepcopy(attention, shared)
+    bare._forward_hooks.clear()
+    width = attention.embed_dim
+    bare.out_proj.weight, bare.out_proj.bias = (nn.Parameter(t, requires_grad=False) for t in (torch.eye(width), torch.zeros(width)))
+    return bare(*given, **known)[0]
+
+
+def _stepped(owner: nn.Module, what: str, level: str, reverse: str | None, given: tuple[Any, ...]) -> Tensor | str:
+    """The inputs of one level of a recurrent layer, or the states of one of its directions a step before: (..., width)."""
+    x = given[0] if given else None
+    if not isinstance(x, Tensor):
+        return "It is not called with a tensor."
+    if len(given) > 1:
+        return "It starts from states of its own, which differ from call to call."
+    for k in range(int(level)):
+        x = _level(owner, k)(x)[0]
+    if what == "ih":
+        return x
+    time = 1 if owner.batch_first else 0
+    states = _level(owner, int(level))(x)[0].chunk(1 + owner.bidirectional, -1)[reverse is not None]
+    length, blank = states.shape[time], torch.zeros_like(states.narrow(time, 0, 1))
+    around = [states.narrow(time, 1, length - 1), blank] if reverse else [blank, states.narrow(time, 0, length - 1)]
+    return torch.cat(around, time)
+
+
+def _level(owner: nn.Module, k: int) -> nn.Module:
+    """One level of a recurrent layer, all its directions, as a layer of its own with the same weights."""
+    own = {n.replace(f"_l{k}", "_l0"): p for n, p in owner.named_parameters() if re.search(rf"_l{k}(_|$)", n)}
+    more = {"nonlinearity": owner.nonlinearity} if isinstance(owner, nn.RNN) else {}
+    more |= {"proj_size": owner.proj_size} if isinstance(owner, nn.LSTM) else {}
+    one = type(owner)(own["weight_ih_l0"].shape[1], owner.hidden_size, bias=owner.bias, batch_first=owner.batch_first,
+                      bidirectional=owner.bidirectional, **more)
+    for n, p in own.items():
+        setattr(one, n, p)
+    return one.eval()
 
 
 def inputs_of(owner: nn.Module, name: str, given: tuple[Any, ...], out: Any) -> Tensor | str:
