@@ -7,6 +7,7 @@ tensor its names and layout), then the buffers one after the other. Nothing in i
 import json
 import struct
 import zlib
+from io import BytesIO
 from typing import Any
 
 from torch import Tensor
@@ -43,7 +44,11 @@ def file_size(compressed: Compressed) -> dict[str, int]:
 def pack(compressed: Compressed) -> bytes:
     """The whole file."""
     header = _header(compressed)
-    return MAGIC + struct.pack("<BI", FILE_VERSION, len(header)) + header + b"".join(f.to_bytes() for _, f in contents(compressed))
+    file = BytesIO()  # grows form by form, so that no more than one is held twice
+    file.write(MAGIC + struct.pack("<BI", FILE_VERSION, len(header)) + header)
+    for _, form in contents(compressed):
+        file.write(form.to_bytes())
+    return file.getvalue()
 
 
 def unpack(data: bytes) -> dict[str, Tensor]:

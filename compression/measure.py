@@ -15,12 +15,17 @@ def multiply_adds(module: nn.Module, example: Tensor) -> int:
     """Multiply-adds of one forward pass on an example (1, ...): matrix products and convolutions, as torch counts them.
 
     Counted on the meta device, where attention and recurrent layers are counted too (on a CPU tensor they are missed).
-    Element-wise work is not counted.
+    Element-wise work is not counted. No weight is copied: the module that is run has shapes in place of its tensors.
     """
-    ghost = copy.deepcopy(module).to("meta")
+    shapes: dict[int, Tensor] = {id(t): t.to("meta") for t in module.buffers()}
+    shapes |= {id(p): nn.Parameter(p.detach().to("meta"), requires_grad=False) for p in module.parameters()}
+    ghost = copy.deepcopy(module, shapes)
     with torch.inference_mode(), FlopCounterMode(display=False) as counter:
         ghost(example.to("meta"))
     return counter.get_total_flops() // 2
+
+
+_PIECE = 1 << 20  # weights at a time, so that what is in between stays small whatever the layer
 
 
 class Error(NamedTuple):
@@ -40,12 +45,12 @@ def total_error(weights: Mapping[str, Tensor], decoded: Mapping[str, Tensor]) ->
     """The same over all weights together."""
     noise = signal = 0.0
     zeros = count = 0
-    for name, w in weights.items():
-        d = decoded[name]
-        signal += float(w.square().sum(dtype=torch.float64))
-        noise += 0.0 if d is w else float((w - d).square().sum(dtype=torch.float64))
-        zeros += w.numel() - int(torch.count_nonzero(d))
-        count += w.numel()
+    for name, whole in weights.items():
+        for w, d in zip(whole.flatten().split(_PIECE), decoded[name].flatten().split(_PIECE)):
+            signal += float(w.square().sum(dtype=torch.float64))
+            noise += 0.0 if decoded[name] is whole else float((w - d).square_().sum(dtype=torch.float64))
+            zeros += w.numel() - int(torch.count_nonzero(d))
+        count += whole.numel()
     ratio = noise / signal if signal else 0.0
     return Error(ratio**0.5, float("inf") if ratio == 0 else -10 * float(torch.tensor(ratio).log10()), zeros / max(count, 1))
 

@@ -14,6 +14,8 @@ from compression.data import Data
 from compression.layers import Skipped, find
 from compression.method import Layer
 
+_PIECE = 1 << 20  # values looked at together, so that little more than the network itself is ever held
+
 
 @dataclass(frozen=True, eq=False)
 class Network:
@@ -64,11 +66,11 @@ def network(name: str, title: str, module: nn.Module, data: Mapping[str, Data] =
     _apart(module, set())
     sha = hashlib.blake2b(digest_size=16)
     for key, tensor in sorted(module.state_dict().items()):
-        if tensor.is_floating_point() and not bool(torch.isfinite(tensor).all()):
+        if tensor.is_floating_point() and not all(bool(torch.isfinite(part).all()) for part in tensor.flatten().split(_PIECE)):
             wrong = int((~torch.isfinite(tensor)).sum())
             raise ValueError(f"{key} has {wrong:,} values that are not finite numbers; save the network again from before they appeared")
         sha.update(f"{key} {tuple(tensor.shape)} {tensor.dtype}".encode())
-        sha.update(tensor.contiguous().flatten().view(torch.uint8).numpy().tobytes())
+        sha.update(tensor.contiguous().flatten().view(torch.uint8).numpy())
     found = find(module)
     if example is None and data:
         example = next(iter(data.values())).inputs[:1]

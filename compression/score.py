@@ -34,6 +34,7 @@ def size_of(compressed: Compressed) -> int:
 
 def stages(network: Network, recipe: Recipe, memo: Memo | None = None) -> dict[str, int]:
     """File bytes of the untouched network and after each kind of step, in order. The last is the recipe's own."""
+    memo = {} if memo is None else memo  # each stage begins with what the one before it came to
     sizes = {"original": size_of(compress(network, Recipe(), memo))}
     for which, words in STAGES.items():
         sizes[words] = size_of(compress(network, up_to(recipe, which), memo))

@@ -6,6 +6,7 @@ from numpy.typing import ArrayLike
 from compression.sketches.ordered import Array
 
 _LARGE = 256  # shorter side from which the spectrum is taken from the smaller of the two products with itself
+_ROWS = 4096  # of the longer side widened to float64 at a time
 
 
 def errors_by_rank(weight: ArrayLike) -> Array:
@@ -15,13 +16,14 @@ def errors_by_rank(weight: ArrayLike) -> Array:
     weight are eigenvalues of its product with itself, which is much quicker and off by about 1e-8 of the largest: an error
     below 1e-6 may be anything below 1e-6.
     """
-    matrix = np.asarray(weight, np.float64)
+    matrix = np.asarray(weight)
     matrix = matrix.reshape(len(matrix), -1)
     if min(matrix.shape) < _LARGE:
-        squares = np.linalg.svd(matrix, compute_uv=False) ** 2
+        squares = np.linalg.svd(matrix.astype(np.float64), compute_uv=False) ** 2
     else:
-        wide = matrix if matrix.shape[0] <= matrix.shape[1] else matrix.T
-        squares = np.linalg.eigvalsh(wide @ wide.T)[::-1].clip(min=0)
+        tall = matrix if matrix.shape[0] >= matrix.shape[1] else matrix.T
+        parts = (tall[i : i + _ROWS].astype(np.float64) for i in range(0, len(tall), _ROWS))
+        squares = np.linalg.eigvalsh(sum(part.T @ part for part in parts))[::-1].clip(min=0)
     left = np.concatenate([np.cumsum(squares[::-1])[::-1], [0.0]])
     return np.sqrt(left / left[0]) if left[0] > 0 else np.zeros(len(left))
 
