@@ -44,7 +44,8 @@ def situated(about):
     generator = torch.Generator().manual_seed(2)
     owner = nn.Linear(first, len(about.weight)) if not kernel else nn.Conv2d(first, len(about.weight), kernel, padding=1)
     before = nn.Linear(5, first) if not kernel else nn.Conv2d(5, first, 1)
-    after = [nn.ReLU(), nn.Flatten(1), nn.LazyLinear(3)]
+    norm = [nn.BatchNorm2d(len(about.weight)).eval()] if kernel else []
+    after = [*norm, nn.ReLU(), nn.Flatten(1), nn.LazyLinear(3)]
     module = nn.Sequential(before, nn.ReLU(), owner, *after)
     inputs = torch.randn((40, 5) if not kernel else (40, 5, 6, 6), generator=generator)
     module(inputs)

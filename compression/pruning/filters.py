@@ -10,6 +10,9 @@ from compression.encoded import Dense, Encoded
 from compression.method import Knob, Layer, Method
 from compression.places import cheapest_places
 
+LADDER = tuple(i / 20 for i in range(20))
+SPARSITY = Knob("sparsity", "Sparsity", LADDER, 0.5, "Share of outputs set to zero, weakest first.", "fall", off=0.0)
+
 
 @dataclass(frozen=True, eq=False)
 class Rows(Encoded):
@@ -46,9 +49,13 @@ def prepare(weight: Tensor, layer: Layer) -> Ranked:
 
 
 def answer(ranked: Ranked, sparsity: float, norm: str) -> Encoded:
-    weight = ranked.weight
+    return without(ranked.weight, ranked.order[norm][: round(sparsity * len(ranked.weight))])
+
+
+def without(weight: Tensor, going: Tensor) -> Encoded:
+    """The weight without some of its outputs, whose numbers are going, (count,)."""
     kept = torch.ones(len(weight), dtype=torch.bool)
-    kept[ranked.order[norm][: round(sparsity * len(kept))]] = False
+    kept[going] = False
     if kept.all():
         return Dense(weight)
     return Rows(tuple(weight.shape), cheapest_places(kept), Dense(weight[kept]))
@@ -60,7 +67,7 @@ METHOD = Method(
     reference="Li et al. 2017, Pruning Filters for Efficient ConvNets, arXiv:1608.08710",
     survey="3.4",
     knobs=(
-        Knob("sparsity", "Sparsity", tuple(i / 20 for i in range(20)), 0.5, "Share of outputs set to zero, weakest first.", "fall", off=0.0),
+        SPARSITY,
         Knob("norm", "Strength is", ("l1", "l2"), "l1", "The sum of an output's magnitudes (l1), or the root of the sum of squares (l2)."),
     ),
     prepare=prepare,
