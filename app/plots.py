@@ -181,21 +181,23 @@ def tradeoff(dots: Sequence[Mapping[str, object]], front: Sequence[int], knee: i
     return figure
 
 
-def ladder(labels: Sequence[str], sizes: Sequence[float], sqnr: Sequence[float], here: int | None, dial: str) -> go.Figure:
-    """One dial from end to end: the layer's bytes against its error, a dot a rung, the present one marked."""
+def ladder(labels: Sequence[str], sizes: Sequence[float], sqnr: Sequence[float], here: int | None, dial: str,
+           trained: int | None = None) -> go.Figure:
+    """One dial from end to end: the layer's bytes against its error, a dot a rung, the present one marked; trained: bytes before."""
     kb, finite = np.asarray(sizes) / 1e3, np.array([s if np.isfinite(s) else np.nan for s in sqnr])
     dots = {"type": "scatter", "x": kb, "y": finite, "mode": "lines+markers+text", "text": list(labels), "textposition": "top center",
             "textfont": {"size": 10}, "line": {"color": NEW}, "marker": {"size": 7}, "hovertemplate": "%{text}: %{x:,.2f} KB, %{y:.1f} dB<extra></extra>"}
     marked = [{"type": "scatter", "x": [kb[here]], "y": [finite[here]], "mode": "markers", "hoverinfo": "skip",
                "marker": {"size": 15, "symbol": "diamond", "color": GONE}}] if here is not None and np.isfinite(finite[here]) else []
     return _figure(f"What does each step of the dial cost? {dial}", "layer (KB)", "SQNR (dB), higher is closer", [dots, *marked],
-                   xaxis_rangemode="tozero")
+                   xaxis_rangemode="tozero", **_trained(trained, kb))
 
 
-def curve(name: str, values: np.ndarray) -> go.Figure:
-    """What a preparation found: a curve for one axis, a map for two."""
-    if values.ndim == 1:
-        line = {"type": "scatter", "y": values, "mode": "lines", "line": {"color": NEW}, "hovertemplate": "%{x}: %{y:.4g}<extra></extra>"}
-        return _figure(name, "index (thinned)" if len(values) >= 400 else "index", "", [line])
-    cells = {"type": "heatmap", "z": values, "colorscale": "Cividis", "colorbar": {"thickness": 10}}
-    return _figure(name, "", "", [cells], yaxis_autorange="reversed")
+def _trained(trained: int | None, kb: np.ndarray) -> dict[str, object]:
+    """A line where the layer takes as many bytes as before, where a rung comes near: beyond it nothing is saved."""
+    if trained is None or kb.max() < 0.7 * trained / 1e3:
+        return {}
+    return {"shapes": [{"type": "line", "x0": trained / 1e3, "x1": trained / 1e3, "yref": "paper", "y0": 0, "y1": 1,
+                        "line": {"color": OLD, "width": 1.5, "dash": "dot"}}],
+            "annotations": [{"text": "as trained", "x": trained / 1e3, "y": 1, "yref": "paper", "yanchor": "bottom", "showarrow": False,
+                             "font": {"size": 11}}]}

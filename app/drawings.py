@@ -1,0 +1,110 @@
+"""Pure pictures of the Methods page: what was prepared, a weight before and after, who keeps what. Arrays in, a Plotly figure out."""
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+import plotly.graph_objects as go
+
+from app.plots import BEST, GONE, NEW, OLD
+from app.plots import _figure as figure
+
+DIVERGING = [[0, NEW], [0.5, "#FFFFFF"], [1, GONE]]
+NOTHING = "rgba(118,118,118,0.35)"  # behind entries that are gone
+
+
+def _ticks(at: Sequence[str], most: int = 8) -> dict[str, object]:
+    """Names along an axis of numbered places, no more than fit."""
+    places = sorted({round(i) for i in np.linspace(0, len(at) - 1, min(len(at), most))})
+    return {"tickmode": "array", "tickvals": places, "ticktext": [at[i] for i in places], "tickangle": 0}
+
+
+def _line_at(x: float) -> dict[str, object]:
+    return {"type": "line", "x0": x, "x1": x, "yref": "paper", "y0": 0, "y1": 1, "line": {"color": GONE, "width": 2, "dash": "dash"}}
+
+
+def found(kind: str, title: str, values: np.ndarray, x: str, y: str, at: Sequence[str] = (), mark: float | None = None,
+          gone: np.ndarray | None = None, outline: tuple[np.ndarray, np.ndarray] | None = None) -> go.Figure:
+    """What a preparation found. kind: "curve", "bars", "spread", "map" or "levels"; mark: the present setting, a place along x.
+
+    gone: (n,) what is removed, shown apart from the rest. outline: (edges, counts) of the weights behind the levels.
+    """
+    shapes = [] if mark is None else [_line_at(mark)]
+    axis = {"xaxis": {"title": {"text": x}} | (_ticks(at) if at else {})}
+    if kind == "map":
+        top = float(np.abs(values).max()) or 1.0
+        scale = {"colorscale": DIVERGING, "zmin": -top, "zmax": top} if values.min() < 0 else {"colorscale": "Cividis"}
+        cells = {"type": "heatmap", "z": values, "colorbar": {"thickness": 10}, **scale,
+                 "hovertemplate": f"{y} %{{y}}, {x} %{{x}}: %{{z:.4g}}<extra></extra>"}
+        return figure(title, x, y, [cells], yaxis_autorange="reversed", shapes=shapes, **axis)
+    if kind == "levels":
+        edges, counts = outline if outline is not None else (np.array([values.min(), values.max()]), np.array([0]))
+        lines = [{"type": "line", "x0": v, "x1": v, "yref": "paper", "y0": 0, "y1": 1, "line": {"color": NEW, "width": 1.5}} for v in values]
+        behind = {"type": "scatter", "x": (edges[1:] + edges[:-1]) / 2, "y": counts, "mode": "lines",
+                  "line": {"color": OLD, "width": 1.5, "shape": "hvh"}, "hovertemplate": "%{y:,} weights near %{x:.4f}<extra></extra>"}
+        return figure(title, x, y, [behind], subtitle="blue lines: levels · grey: weights as trained", shapes=lines)
+    if kind == "spread":
+        edges = np.histogram_bin_edges(values, 60)
+        parts = [("all", NEW, values)] if gone is None else [("kept", NEW, values[~gone]), ("removed", GONE, values[gone])]
+        bars = [{"type": "bar", "x": (edges[1:] + edges[:-1]) / 2, "y": np.histogram(each, edges)[0], "name": name, "marker": {"color": colour},
+                 "opacity": 1 if gone is None else 0.65, "hovertemplate": f"%{{y:,}} near %{{x:.4g}}<extra>{name}</extra>"}
+                for name, colour, each in parts]
+        return figure(title, x, y, bars, barmode="overlay", subtitle="" if gone is None else "blue: kept · orange: removed")
+    if kind == "bars":
+        colours = NEW if gone is None else [GONE if g else NEW for g in gone]
+        bars = {"type": "bar", "x": np.arange(len(values)) + (0 if at else 1), "y": values, "marker": {"color": colours},
+                "hovertemplate": f"{x} %{{x}}: %{{y:.4g}}<extra></extra>"}
+        return figure(title, x, y, [bars], subtitle="" if gone is None else "blue: kept · orange: removed", bargap=0.15, **axis)
+    line = {"type": "scatter", "x": np.arange(len(values)), "y": values, "text": list(at), "mode": "lines+markers" if len(values) <= 40 else "lines",
+            "line": {"color": NEW}, "hovertemplate": f"{x} %{{text}}: %{{y:.4g}}<extra></extra>"}
+    return figure(title, x, y, [line], shapes=shapes, subtitle="" if mark is None else "dashed: where the dial stands", **axis)
+
+
+def matrices(before: np.ndarray, after: np.ndarray) -> go.Figure:
+    """A corner of a weight as trained, as stored and the difference, on one scale; entries that are exactly zero are grey."""
+    top = float(max(np.abs(before).max(), np.abs(after).max())) or 1.0
+    titles, cells, layout = ("as trained", "as stored", "difference"), [], {}
+    for i, values in enumerate((before, after, after - before), start=1):
+        shown = np.where(values == 0, np.nan, values) if i < 3 else values
+        cells.append({"type": "heatmap", "z": shown, "colorscale": DIVERGING, "zmin": -top, "zmax": top, "showscale": i == 3, "hoverongaps": False,
+                      "colorbar": {"thickness": 10}, "hovertemplate": "output %{y}, input %{x}: %{z:.4f}<extra></extra>",
+                      "xaxis": f"x{i}", "yaxis": f"y{i}"})
+        left = (i - 1) * 0.345
+        layout[f"xaxis{i}"] = {"domain": (left, left + 0.31), "anchor": f"y{i}", "showgrid": False, "title": {"text": "input"}, "nticks": 4}
+        layout[f"yaxis{i}"] = {"anchor": f"x{i}", "autorange": "reversed", "showgrid": False, "title": {"text": "output" if i == 1 else ""},
+                               "showticklabels": i == 1}
+    named = [{"text": f"<b>{t}</b>", "x": (i * 0.345) + 0.155, "y": 1, "xref": "paper", "yref": "paper", "xanchor": "center", "yanchor": "bottom",
+              "showarrow": False, "font": {"size": 12}} for i, t in enumerate(titles)]
+    grounds = [{"type": "rect", "xref": f"x{i if i > 1 else ''} domain", "yref": f"y{i if i > 1 else ''} domain", "x0": 0, "x1": 1, "y0": 0, "y1": 1,
+                "fillcolor": NOTHING, "line": {"width": 0}, "layer": "below"} for i in (1, 2)]
+    return go.Figure(cells, {"annotations": named, "shapes": grounds, "showlegend": False, "uirevision": "keep",
+                             "margin": {"l": 60, "r": 16, "t": 28, "b": 48}} | layout)
+
+
+def choices(keeps: np.ndarray, first: str, second: str) -> go.Figure:
+    """Who keeps which weight: (outputs, inputs) of 0 neither, 1 the second alone, 2 the first alone, 3 both."""
+    names, colours = ("neither", f"only {second}", f"only {first}", "both"), (NOTHING, GONE, NEW, BEST)
+    scale = [[edge, colour] for i, colour in enumerate(colours) for edge in (i / 4, (i + 1) / 4)]
+    cells = {"type": "heatmap", "z": keeps, "colorscale": scale, "zmin": -0.5, "zmax": 3.5, "customdata": np.array(names)[keeps],
+             "hovertemplate": "output %{y}, input %{x}: %{customdata}<extra></extra>",
+             "colorbar": {"thickness": 12, "tickmode": "array", "tickvals": [0, 1, 2, 3], "ticktext": names}}
+    return figure("Which weights does each keep?", "input", "output", [cells], yaxis_autorange="reversed")
+
+
+def by_size(edges: np.ndarray, counts: Mapping[str, np.ndarray]) -> go.Figure:
+    """Weights by magnitude, stacked by who keeps them."""
+    colours = (OLD, GONE, NEW, BEST)
+    bars = [{"type": "bar", "x": (edges[1:] + edges[:-1]) / 2, "y": y, "name": name, "marker": {"color": colour},
+             "hovertemplate": f"%{{y:,}} near %{{x:.4f}}<extra>{name}</extra>"} for (name, y), colour in zip(counts.items(), colours, strict=True)]
+    return figure("How large are they?", "magnitude of the weight", "weights per bin", bars, barmode="stack", showlegend=True,
+                   legend={"orientation": "h", "y": -0.28}, margin_b=80)
+
+
+def rewritten(names: Sequence[str], before: Sequence[float], after: Sequence[float]) -> go.Figure:
+    """Largest weight of each layer beside its usual one, before and after a rewriting of the whole network."""
+    common = {"type": "scatter", "y": list(names), "mode": "markers", "hovertemplate": "%{y}: %{x:.2f}<extra></extra>"}
+    dots = [{**common, "x": list(before), "name": "before", "marker": {"size": 11, "symbol": "circle-open", "color": OLD, "line": {"width": 2}}},
+            {**common, "x": list(after), "name": "after", "marker": {"size": 8, "color": NEW}}]
+    return figure("How far does the largest weight stand out?", "largest channel divided by the median channel", "", dots, showlegend=True,
+                   subtitle="grey ring: before · blue dot: after; further left is easier to quantize", xaxis_rangemode="tozero",
+                   legend={"orientation": "h", "y": -0.25},
+                   yaxis={"autorange": "reversed", "automargin": True, "ticksuffix": " ", "type": "category"}, margin_b=70)
