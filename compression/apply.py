@@ -54,6 +54,7 @@ def compress(network: Network, recipe: Recipe, memo: Memo | None = None) -> Comp
 def rewritten(network: Network, steps: tuple[Step, ...]) -> tuple[Network, tuple[str, ...]]:
     """The network after the rewritings of a recipe, and a sentence for each that does not apply to it.
 
+    Layers that now hold an earlier one's tensors are no longer layers of their own, and what a recipe says of them has no effect.
     Raises ValueError where one that says it keeps the answers does not, or one that loses a layer: neither must happen.
     """
     new, passed_over = network, []
@@ -66,13 +67,21 @@ def rewritten(network: Network, steps: tuple[Step, ...]) -> tuple[Network, tuple
             continue
         module = rewriting.apply(new, **dict(step.knobs))
         fresh = as_network(network.name, network.title, module, network.data, network.example)
-        if [layer.name for layer in fresh.layers] != [layer.name for layer in network.layers]:
+        if not _same_layers(network, fresh):
             raise ValueError(f"{rewriting.title} changed which layers {network.title} has, and recipes name layers; leave it out")
         off = difference(new, fresh.module) if rewriting.exact else 0.0
         if off > CLOSE:
             raise ValueError(f"{rewriting.title} should keep {network.title}'s answers, but scores moved by {off:.1%} of the largest; leave it out")
         new = replace(fresh, origin=network)
     return new, tuple(passed_over)
+
+
+def _same_layers(old: Network, new: Network) -> bool:
+    """Whether the new network's layers are the old one's in their order, but for those whose module holds another one's tensors."""
+    names = {layer.name for layer in new.layers}
+    borrowers = {name.rpartition(".")[0] for layer in new.layers for name in layer.names[1:]}
+    left = [layer.name for layer in old.layers if layer.name in names or layer.names[0].rpartition(".")[0] not in borrowers]
+    return [layer.name for layer in new.layers] == left
 
 
 def encode(layer: Layer, chain: tuple[Step, ...], memo: Memo | None = None, owner: str = "") -> tuple[Encoded, tuple[str, ...]]:
