@@ -1,35 +1,37 @@
 """Everything slow, done once: the only user of st.cache_*. Keys are content hashes and frozen values, never tensors."""
 
 import gc
+from collections import OrderedDict
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
 from types import MappingProxyType
 from typing import Any, NamedTuple
 
-import numpy as np
 import streamlit as st
 import torch
-from torch import Tensor
 
 from app import jobs
+from app.disk import Disk, folder
 from app.memory import Bounded
+from app.pictures import Picture, picture
 from compression import measure, models
 from compression.apply import Compressed, compress, smaller, up_to
-from compression.encoded import Encoded
-from compression.evaluate import Progress, evaluate
+from compression.engine.answers import Mismatch
+from compression.engine.instrument import Instrument
+from compression.engine.sampling import Tolerance
+from compression.evaluate import Progress
 from compression.export import file_size, pack
-from compression.method import Layer
 from compression.models import Card
 from compression.network import Network
 from compression.own.examples import own_splits, read_data
 from compression.own.reading import open_file
 from compression.recipe import Recipe, Step
-from compression.score import changed, size_of, stages
+from compression.score import size_of, stages
 from compression.search import Point, study
-from compression.sensitivity import Cell, scan
+from compression.sensitivity import Scan, limits, scan
 from compression.zoo import shipped
 
-BINS = 100
+READY = 12  # networks, rewritten ones included
 
 
 @st.cache_resource(show_spinner=False)
@@ -59,14 +61,31 @@ def memo() -> Bounded:
 
 
 @st.cache_resource(show_spinner=False)
-def dense() -> Bounded:
-    """Answers of original networks, part by part."""
-    return Bounded(1 << 28)
+def kept_on_disk() -> Disk:
+    """What was measured before this start."""
+    return Disk(folder())
+
+
+@st.cache_resource(show_spinner=False)
+def _instruments() -> OrderedDict[tuple[str, float], Instrument]:
+    """Networks made ready, the newest few."""
+    return OrderedDict()
+
+
+def instrument(net: Network, shadow: float = 0.0) -> Instrument:
+    """A network made ready for questions."""
+    held = _instruments()
+    key = (net.digest, shadow)
+    if key not in held:
+        held[key] = Instrument(net, kept_on_disk(), shadow)
+        while len(held) > READY:
+            held.popitem(last=False)
+    return held[key]
 
 
 @st.cache_resource(show_spinner=False)
 def finished() -> Bounded:
-    """All states of finished evaluations, by network, fingerprint and split."""
+    """Finished evaluations, by network, fingerprint and data."""
     return Bounded(1 << 28)
 
 
@@ -158,25 +177,6 @@ def kept(key: Any, make: Callable[[], Any]) -> Any:
     return found
 
 
-class Picture(NamedTuple):
-    """What the charts need of one layer."""
-
-    name: str
-    kind: str
-    count: int
-    chain: tuple[Step, ...]
-    edges: np.ndarray  # (bins + 1,)
-    before: np.ndarray  # (bins,)
-    after: np.ndarray  # (bins,), entries that are zero left out
-    zeros: float
-    threshold: float | None  # the magnitude that separates what was removed from what was kept, where one does
-    bytes_before: int
-    bytes_after: int
-    sqnr: float
-    items: dict[str, int]
-    refused: tuple[str, ...]
-
-
 def pictures(net: Network, recipe: Recipe) -> tuple[Picture, ...]:
     """One picture for each layer, in network order."""
     done = compressed(net, recipe)
@@ -186,28 +186,6 @@ def pictures(net: Network, recipe: Recipe) -> tuple[Picture, ...]:
         form, refused = done.encoded[layer.name], done.refused[layer.name]
         rows.append(kept(("picture", done.network.digest, layer.name, chain), lambda args=(layer, chain, form, refused): picture(*args)))
     return tuple(rows)
-
-
-def picture(layer: Layer, chain: tuple[Step, ...], form: Encoded, refused: tuple[str, ...]) -> Picture:
-    """What the charts need of a layer that is stored in some form."""
-    weight, decoded = layer.weight, form.decode()
-    values, new = weight.flatten(), decoded.flatten()
-    most = float(values.abs().max()) or 1.0
-    kept = new[new != 0]
-    cut = _cut(values, new) if any(s.method.startswith("pruning") for s in chain) else None
-    edges = np.linspace(-most, most, BINS + 1)
-    wrong = measure.error(weight, decoded)
-    counts = [torch.histc(v, BINS, -most, most).numpy().astype(np.int64) for v in (values, kept.clamp(-most, most))]
-    return Picture(layer.name, layer.kind, weight.numel(), chain, edges, *counts, 1 - len(kept) / max(len(new), 1),
-                   cut, 4 * weight.numel(), form.nbytes, wrong.sqnr,
-                   measure.itemised(form), refused)
-
-
-def _cut(before: Tensor, after: Tensor) -> float | None:
-    """The magnitude up to which all weights were removed and above which all were kept; None where there is none."""
-    size, gone = before.abs(), (after == 0) & (before != 0)
-    largest = float(size[gone].max()) if bool(gone.any()) else None
-    return largest if largest is not None and bool((size[after != 0] >= largest).all()) else None
 
 
 class Costs(NamedTuple):
@@ -252,28 +230,45 @@ def operations(net: Network, recipe: Recipe) -> int | None:
     return kept(key, lambda: measure.multiply_adds(smaller(compressed(net, recipe)), net.example))
 
 
-def judging(net: Network, recipe: Recipe, split: str) -> Iterator[Progress]:
-    """An evaluation, from memory where it was finished before."""
-    key = (net.digest, fingerprint(net, recipe), net.data[split].digest)
-    known = finished().get(key)
-    if known is not None:
-        yield from known
+def judging(net: Network, recipe: Recipe, split: str, shadow: float = 0.0) -> Iterator[Progress | None]:
+    """An evaluation, from memory where it was finished before; None while there is nothing new to say."""
+    data = net.data[split]
+    key = (net.digest, fingerprint(net, recipe), data.digest)
+    found = finished().get(key) if not shadow else None
+    if found is not None:
+        yield found
         return
-    done, states = compressed(net, recipe), []
-    for progress in evaluate(done.network, changed(done, done.weights()), net.data[split], dense()):
-        states.append(progress)
-        yield progress
-    finished()[key] = states
+    done = compressed(net, recipe)
+    try:
+        for progress in instrument(done.network, shadow).judging(done, data, instrument(net)):
+            yield progress
+    except Mismatch as error:
+        raise ValueError(f"The shadow check found a difference, so this result was thrown away: {error}. Please report it.") from error
+    finished()[key] = progress
 
 
-def scanning(net: Network, name: str, knob: str, values: tuple[Any, ...], split: str, count: int) -> Iterator[Cell]:
-    """A sensitivity scan with the shared memory of answers."""
-    return scan(net, name, knob, values, net.data[split], count, memo(), dense())
+def scanning(net: Network, name: str, knob: str, values: tuple[Any, ...], split: str, tolerance: Tolerance, strict: bool) -> Iterator[Scan | None]:
+    """A sensitivity scan, going on from what was measured before, in this start or an earlier one."""
+    data = net.data[split]
+    key = f"scan-{net.digest}-{name}-{knob}-{values}-{data.digest}"
+    last = None
+    try:
+        for found in scan(instrument(net), name, knob, values, data, tolerance, strict, kept_on_disk().get(key)):
+            last = found or last
+            yield found
+    finally:
+        if last is not None and last.state is not None:
+            kept_on_disk()[key] = last.arrays()
 
 
-def studying(net: Network, recipes: list[Recipe], split: str, count: int) -> Iterator[Point]:
-    """A study with the shared memory of answers."""
-    return study(net, recipes, net.data[split], count, memo(), dense())
+def limiting(net: Network, name: str, knob: str, split: str, allowed: float, strict: bool) -> Iterator[Scan | None]:
+    """The search for each layer's limit."""
+    return limits(instrument(net), name, knob, net.data[split], allowed, strict)
+
+
+def studying(net: Network, recipes: list[Recipe], split: str, close: float) -> Iterator[Point | None]:
+    """A study, with the networks that are ready."""
+    return study(net, recipes, net.data[split], close, instrument, memo())
 
 
 def packed(net: Network, recipe: Recipe) -> bytes:

@@ -1,5 +1,8 @@
 """What the three dials mean for a recipe. Pure: a recipe in, a recipe out."""
 
+from collections.abc import Callable, Mapping
+from typing import Any
+
 from compression.method import Value
 from compression.recipe import Recipe, Step, step
 from compression.registry import answering, dial, method
@@ -37,3 +40,23 @@ def pinned(now: Step, which: str, value: Value) -> Step:
         return Step(now.method, tuple((k, value if k == which else v) for k, v in now.knobs))
     name = next(n for n in (FIRST[which], *answering(which)) if value in method(n).knob(which).ladder)
     return step(name, **{which: value})
+
+
+def nearest(name: str, which: str, value: Value) -> Value:
+    """The rung of another method's dial that is nearest to a value."""
+    return min(method(name).knob(which).ladder, key=lambda rung: abs(float(rung) - float(value)))
+
+
+def folded(some: Recipe, edits: Mapping[int, Mapping[str, Any]], names: list[str],
+           columns: Mapping[str, tuple[str, Callable[[Any], Value]]]) -> Recipe:
+    """Edits of the layer table, row by row, as pins and locks. columns: table column -> (dial, what a cell means on its ladder)."""
+    for row, cells in edits.items():
+        layer = names[int(row)]
+        for column, value in cells.items():
+            if column == "locked":
+                some = some.with_lock(layer, bool(value))
+            elif column in columns:
+                which, read = columns[column]
+                now = next(s for s in some.default if dial(s.method) == which)
+                some = some.without_pin(layer, which) if value is None else some.with_pin(layer, pinned(now, which, read(value)))
+    return some

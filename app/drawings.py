@@ -12,7 +12,7 @@ DIVERGING = [[0, NEW], [0.5, "#FFFFFF"], [1, GONE]]
 NOTHING = "rgba(118,118,118,0.35)"  # behind entries that are gone
 
 
-def _ticks(at: Sequence[str], most: int = 8) -> dict[str, object]:
+def _ticks(at: Sequence[str], most: int = 6) -> dict[str, object]:
     """Names along an axis of numbered places, no more than fit."""
     places = sorted({round(i) for i in np.linspace(0, len(at) - 1, min(len(at), most))})
     return {"tickmode": "array", "tickvals": places, "ticktext": [at[i] for i in places], "tickangle": 0}
@@ -85,8 +85,7 @@ def choices(keeps: np.ndarray, first: str, second: str) -> go.Figure:
     names, colours = ("neither", f"only {second}", f"only {first}", "both"), (NOTHING, GONE, NEW, BEST)
     scale = [[edge, colour] for i, colour in enumerate(colours) for edge in (i / 4, (i + 1) / 4)]
     cells = {"type": "heatmap", "z": keeps, "colorscale": scale, "zmin": -0.5, "zmax": 3.5, "customdata": np.array(names)[keeps],
-             "hovertemplate": "output %{y}, input %{x}: %{customdata}<extra></extra>",
-             "colorbar": {"thickness": 12, "tickmode": "array", "tickvals": [0, 1, 2, 3], "ticktext": names}}
+             "hovertemplate": "output %{y}, input %{x}: %{customdata}<extra></extra>", "showscale": False}
     return figure("Which weights does each keep?", "input", "output", [cells], yaxis_autorange="reversed")
 
 
@@ -95,16 +94,14 @@ def by_size(edges: np.ndarray, counts: Mapping[str, np.ndarray]) -> go.Figure:
     colours = (OLD, GONE, NEW, BEST)
     bars = [{"type": "bar", "x": (edges[1:] + edges[:-1]) / 2, "y": y, "name": name, "marker": {"color": colour},
              "hovertemplate": f"%{{y:,}} near %{{x:.4f}}<extra>{name}</extra>"} for (name, y), colour in zip(counts.items(), colours, strict=True)]
-    return figure("How large are they?", "magnitude of the weight", "weights per bin", bars, barmode="stack", showlegend=True,
-                   legend={"orientation": "h", "y": -0.28}, margin_b=80)
+    return figure("How large are they?", "magnitude of the weight", "weights per bin", bars, barmode="stack")
 
 
-def rewritten(names: Sequence[str], before: Sequence[float], after: Sequence[float]) -> go.Figure:
-    """Largest weight of each layer beside its usual one, before and after a rewriting of the whole network."""
+def rewritten(names: Sequence[str], before: Sequence[float], after: Sequence[float | None]) -> go.Figure:
+    """Largest weight of each layer beside its usual one, before and after a rewriting of the whole network; None: no longer there."""
     common = {"type": "scatter", "y": list(names), "mode": "markers", "hovertemplate": "%{y}: %{x:.2f}<extra></extra>"}
     dots = [{**common, "x": list(before), "name": "before", "marker": {"size": 11, "symbol": "circle-open", "color": OLD, "line": {"width": 2}}},
             {**common, "x": list(after), "name": "after", "marker": {"size": 8, "color": NEW}}]
-    return figure("How far does the largest weight stand out?", "largest channel divided by the median channel", "", dots, showlegend=True,
-                   subtitle="grey ring: before · blue dot: after; further left is easier to quantize", xaxis_rangemode="tozero",
-                   legend={"orientation": "h", "y": -0.25},
-                   yaxis={"autorange": "reversed", "automargin": True, "ticksuffix": " ", "type": "category"}, margin_b=70)
+    return figure("How far does the largest weight stand out?", "largest weight beside the root of the mean square", "", dots,
+                  subtitle="grey ring: before · blue dot: after; further left is easier to quantize", xaxis_rangemode="tozero",
+                  yaxis={"autorange": "reversed", "automargin": True, "ticksuffix": " ", "type": "category"})

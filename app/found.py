@@ -15,6 +15,7 @@ from app.axes import comments, described
 from compression.method import Knob, Value
 
 POINTS, ROWS, COLUMNS, MOST = 400, 96, 192, 4  # of a curve; of a map; pictures of one preparation
+SUPERSCRIPT = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
 FEW = 64  # values that are drawn as a bar each
 SKIPPED = {"weight", "shape", "size", "row", "order", "signs", "cuts", "groups", "digits", "grid", "block"}
 UNSAID = {"by", "fits", "snaps", "mixtures", "kernels", "how"}  # tables whose name says nothing beside that of what they hold
@@ -104,7 +105,13 @@ def _rung(value: Value) -> str:
 
 
 def _number(x: float) -> str:
-    return f"{x:,.0f}" if abs(x) >= 1000 else f"{x:.4g}"
+    """Three or four digits; tiny ones as 5.1·10⁻⁸."""
+    if abs(x) >= 1000:
+        return f"{x:,.0f}"
+    if x == 0 or abs(x) >= 1e-4:
+        return f"{x:.4g}"
+    digits, power = f"{x:.1e}".split("e")
+    return f"{digits}·10{str(int(power)).translate(SUPERSCRIPT)}"
 
 
 def _parts(key: Any) -> tuple[Any, ...]:
@@ -184,29 +191,29 @@ def _line(title: str, told: str, axis: str, x: np.ndarray, setting: Setting) -> 
         return
     if setting.family == "sharing" and n <= 256 and _levels(x, setting):
         there, often = np.unique(setting.decoded.numpy(), return_counts=True)
-        most = f"{100 * often.max() / often.sum():.0f} % of the weights share {there[often.argmax()]:.4g}"
+        most = f"{100 * often.max() / often.sum():.0f} % of the weights share {_number(there[often.argmax()])}"
         said = f"{told}{n} levels that weights share, on the weights as trained; {most}."
         yield Drawn(title, "levels", x, "weight value", "weights near that value", said)
         return
     if n > 8 and _steady(x):
         mark, words = _cut(x, setting)
-        said = f"{told}{n:,} in order, from {x[0]:.4g} to {x[-1]:.4g}.{words}"
+        said = f"{told}{n:,} in order, from {_number(x[0])} to {_number(x[-1])}.{words}"
         kept = np.unique(np.linspace(0, n - 1, min(n, POINTS)).astype(int))
-        yield Drawn(title, "curve", x[kept], f"{axis}, in order", title.lower(), said, tuple(str(i + 1) for i in kept), _nearest(kept, mark))
+        yield Drawn(title, "curve", x[kept], f"{axis}, in order", title.lower(), said, tuple(f"{i + 1:,}" for i in kept), _nearest(kept, mark))
         return
     gone = _gone(n, setting)
     if n <= FEW:
-        said = f"{told}One bar for each {axis}: from {x.min():.4g} to {x.max():.4g}, the largest at {axis} {int(x.argmax()) + 1}."
+        said = f"{told}One bar for each {axis}: from {_number(x.min())} to {_number(x.max())}, the largest at {axis} {int(x.argmax()) + 1}."
         yield Drawn(title, "bars", x, axis, title.lower(), said + _removed(gone), gone=gone)
         return
     low, high = np.quantile(x, (0.25, 0.75))
-    said = f"{told}{n:,} values, one for each {axis}; half of them lie between {low:.4g} and {high:.4g}."
+    said = f"{told}{n:,} values, one for each {axis}; half of them lie between {_number(low)} and {_number(high)}."
     yield Drawn(title, "spread", x, title.lower(), f"{_many(axis)} per bin", said + _removed(gone), gone=gone)
 
 
 def _fates(title: str, told: str, x: np.ndarray, setting: Setting) -> Drawn:
     gone = (setting.decoded == 0).flatten().numpy()
-    middles = [f"{np.median(x[which]):.3g}" if which.any() else "none" for which in (gone, ~gone)]
+    middles = [_number(float(np.median(x[which]))) if which.any() else "none" for which in (gone, ~gone)]
     said = f"{told}Of the removed weights half are below {middles[0]}, of the kept ones half are below {middles[1]}."
     return Drawn(f"{title} of what is kept and what is removed", "spread", x, title.lower(), "weights per bin", said, gone=gone)
 
@@ -214,7 +221,7 @@ def _fates(title: str, told: str, x: np.ndarray, setting: Setting) -> Drawn:
 def _map(title: str, told: str, names: Sequence[str], x: np.ndarray, setting: Setting) -> Drawn:
     down, right = names if len(names) == 2 else ("row", "column")
     dial = setting.knobs[0] if setting.knobs and x.shape[1] == len(setting.knobs[0].ladder) and right == "place" else None
-    said = f"{told}{x.shape[0]:,} {_many(down)} by {x.shape[1]:,} {_many(right)}, from {x.min():.3g} to {x.max():.3g}."
+    said = f"{told}{x.shape[0]:,} {_many(down)} by {x.shape[1]:,} {_many(right)}, from {_number(x.min())} to {_number(x.max())}."
     sides = [np.unique(np.linspace(0, n - 1, min(n, most)).astype(int)) for n, most in zip(x.shape, (ROWS, COLUMNS), strict=True)]
     thin = " Rows and columns are thinned out evenly." if x.shape[0] > ROWS or x.shape[1] > COLUMNS else ""
     at = tuple(_rung(dial.ladder[i]) for i in sides[1]) if dial else ()

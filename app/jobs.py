@@ -14,12 +14,12 @@ log = logging.getLogger(__name__)
 
 
 class Job(Generic[T]):
-    """One run of a generator. Every property may be read from any thread while the work goes on."""
+    """One run of a generator, which gives items, or None for work that has none to show. Properties may be read from any thread."""
 
-    def __init__(self, owner: str, key: str, make: Callable[[], Iterable[T]]):
+    def __init__(self, owner: str, key: str, make: Callable[[], Iterable[T | None]]):
         self.owner, self.key = owner, key
         self._make = make
-        self._iterator: Iterator[T] | None = None
+        self._iterator: Iterator[T | None] | None = None
         self._items: list[T] = []
         self._lock = threading.Lock()
         self._ended = False
@@ -104,6 +104,8 @@ class Job(Generic[T]):
             name = type(failure).__name__
             self._end(f"This stopped because of an unexpected problem ({name}); the server's log has the details.")
         else:
+            if item is None:  # a piece of work with nothing to show yet
+                return
             with self._lock:
                 if not self._ended:
                     self._items.append(item)
@@ -130,7 +132,7 @@ class Pool:
         self._thread: threading.Thread | None = None
         self._closing = False
 
-    def submit(self, owner: str, key: str, make: Callable[[], Iterable[T]], again: bool = False) -> Job[T]:
+    def submit(self, owner: str, key: str, make: Callable[[], Iterable[T | None]], again: bool = False) -> Job[T]:
         """Start `make()` for `owner`, or give the job that has this `key` already, running or ended.
 
         Another key stops the owner's earlier job. `again` starts afresh whatever there was.

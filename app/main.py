@@ -14,8 +14,8 @@ sys.path.insert(0, str(ROOT))
 
 import streamlit as st  # noqa: E402
 
-from app import compute, parts, state, words  # noqa: E402
-from app.views import explore, methods, opening, sensitivity, tradeoff  # noqa: E402
+from app import compute, controls, state, words  # noqa: E402
+from app.views import coverage, explore, methods, opening, sensitivity, tradeoff  # noqa: E402
 
 st.set_page_config("Shrinkscope", str(ROOT / "app" / "static" / "favicon.png"), layout="wide")
 ask = argparse.ArgumentParser(prog="streamlit run app/main.py --", exit_on_error=False)
@@ -28,6 +28,7 @@ page = st.navigation(
     [
         st.Page(explore.show, title="Explore", url_path="explore", default=True),
         st.Page(methods.show, title="Methods", url_path="methods"),
+        st.Page(coverage.show, title="Coverage", url_path="coverage"),
         st.Page(sensitivity.show, title="Sensitivity", url_path="sensitivity"),
         st.Page(tradeoff.show, title="Trade-off", url_path="trade-off"),
     ],
@@ -35,8 +36,10 @@ page = st.navigation(
 )
 with st.sidebar:
     opening.header()
-    parts.dials()
-    parts.pins()
+    controls.dials()
+    controls.first()
+    controls.pins()
+    controls.measuring()
 for note in state.notes():
     st.warning(words.plain(note))
 page.run()

@@ -1,4 +1,4 @@
-"""Shared pieces of the pages: the dials, the cards of results, the layer table, the gallery."""
+"""Shared pieces of the pages: the cards of results, the layer table, the gallery."""
 
 import time
 
@@ -8,40 +8,14 @@ from streamlit.delta_generator import DeltaGenerator
 
 from app import compute, gallery, jobs, state, words
 from app.chart.ticker import tick
-from app.dials import DIALS, FIRST
+from app.dials import DIALS
 from compression.evaluate import Progress, Quality
 from compression.method import Knob, Value
 from compression.recipe import Recipe
 from compression.registry import answering, method
 
-COUNTS, TEXT_COUNTS = (500, 1_000, 2_000), (32, 64, 256)  # examples that can be chosen for a scan or a study, besides all
+SHADOW = 0.05  # share of the calls that the shadow check looks at
 FIRST_WAIT = 0.05  # seconds a page waits for the first estimate before it is drawn without
-
-
-def dials() -> None:
-    """The three dials for all layers, each with its method and its further knobs."""
-    st.markdown("**Set all layers**")
-    for which in DIALS:
-        chosen = state.dial_step(which).method
-        _knob(which, method(chosen).knob(which), prominent=True)
-        with st.popover(method(chosen).title, width="stretch"):
-            st.selectbox("Method", answering(which), key=f"method.{which}", format_func=lambda n: method(n).title,
-                         on_change=state.change_method, args=(which,))
-            st.markdown(f"{method(chosen).summary} *{method(chosen).reference}.* Survey section {method(chosen).survey}.")
-            for knob in method(chosen).knobs:
-                if knob.name != which:
-                    _knob(which, knob)
-    st.toggle("Huffman coding", key="huffman", on_change=state.switch_coding, help=method(FIRST["coding"]).summary)
-
-
-def _knob(which: str, knob: Knob, prominent: bool = False) -> None:
-    common = dict(key=state.knob_key(which, knob.name), on_change=state.turn, args=(which,), help=knob.help)
-    if len(knob.ladder) > 10:
-        st.select_slider(knob.label, knob.ladder, format_func=lambda v: shown(knob, v), **common)
-    elif prominent or len(knob.ladder) <= 3:
-        st.segmented_control(knob.label, knob.ladder, format_func=lambda v: shown(knob, v), width="stretch", **common)
-    else:
-        st.selectbox(knob.label, knob.ladder, format_func=lambda v: shown(knob, v), **common)
 
 
 def shown(knob: Knob, value: Value) -> str:
@@ -51,31 +25,11 @@ def shown(knob: Knob, value: Value) -> str:
     return words.share(value, 0) if isinstance(value, float) else str(value)
 
 
-def pins() -> None:
-    """How many layers follow the dials, with the gestures that change it."""
-    pinned, locked = _apart()
-    st.markdown(f":small[{len(state.network().layers) - pinned - locked} layers follow the dials, {pinned} pinned, {locked} locked]")
-    left, right = st.columns(2)
-    left.button("Release pins", on_click=state.release_pins, disabled=not pinned, width="stretch", help="Let all layers follow the dials again.")
-    right.button("Reset", on_click=state.reset, width="stretch", help="Back to what this network opened with.")
-
-
-def _apart() -> tuple[int, int]:
+def apart() -> tuple[int, int]:
     """How many layers are pinned, and how many locked."""
     net, recipe = state.network(), state.recipe()
     locked = sum(recipe.is_locked(layer.name) for layer in net.layers)
     return sum(recipe.override(layer.name) is not None and not recipe.is_locked(layer.name) for layer in net.layers), locked
-
-
-def examples(label: str, key: str) -> int:
-    """How many examples each measurement is made on: a picker whose last choice is all there are."""
-    data = state.network().data[state.split()]
-    most = len(data)
-    steps = TEXT_COUNTS if data.kind == "text" else COUNTS
-    counts = [n for n in steps if n < most] + [most]  # each once: choices that read alike cannot be told apart
-    chosen = st.segmented_control(label, counts, default=counts[min(1, len(counts) - 1)], key=f"{key}.{most}", persist_state="session",
-                                  format_func=lambda n: f"{n:,}" if n < most else f"all {most:,}")
-    return int(chosen or counts[min(1, len(counts) - 1)])
 
 
 def judgement(of: Recipe | None = None, name: str = "accuracy") -> tuple[jobs.Job | None, Progress | None]:
@@ -84,7 +38,8 @@ def judgement(of: Recipe | None = None, name: str = "accuracy") -> tuple[jobs.Jo
     if not split:
         return None, None
     key = (net.digest, compute.fingerprint(net, recipe), net.data[split].digest)
-    job = jobs.quick.submit(state.owner(name), key, lambda: compute.judging(net, recipe, split))
+    shadow = SHADOW if state.shadow() else 0.0
+    job = jobs.quick.submit(state.owner(name), (*key, shadow), lambda: compute.judging(net, recipe, split, shadow))
     job.wait(FIRST_WAIT)
     return job, job.latest
 
@@ -94,12 +49,10 @@ def more_to_come(job: jobs.Job | None, shown: Progress | None) -> bool:
     return job is not None and (job.running or job.latest is not shown)
 
 
-def judged_on(count: int) -> Quality | None:
-    """The judgement of the recipe on screen after so many examples, to stand beside others judged on the same; 0 for the newest."""
-    job, progress = judgement()
-    if progress is None or not count:
-        return progress.quality if progress else None
-    return next((p.quality for p in job.items if p.quality.n == count), None)
+def judged() -> Quality | None:
+    """The newest judgement of the recipe on screen."""
+    _, progress = judgement()
+    return progress.quality if progress else None
 
 
 @st.fragment
@@ -115,11 +68,12 @@ def results(answers: DeltaGenerator) -> None:
     told = None
     if progress is not None:
         q = progress.quality
-        told = words.told(q.accuracy, q.change, q.agreement, q.changed, q.predictions, _where(progress), net.data[q.split].kind == "text")
-    claim = words.sentence(_dialled(), words.layers(*_apart()), costs.file_bytes, costs.original_bytes, told)
+        told = words.told(q.accuracy, q.change, q.agreement, q.changed, q.predictions, _where(progress), net.data[q.split].kind == "text",
+                          q.estimated)
+    claim = words.sentence(_dialled(), words.layers(*apart()), costs.file_bytes, costs.original_bytes, told)
     with st.container(key="claim"):
         st.markdown(claim if told or job is None else f"{claim} {_pending(job)}")
-    size, accuracy, flips, operations, error = st.columns([7, 9, 8, 7, 7], gap="small")
+    size, accuracy, flips, operations, error = st.columns([8, 9, 8, 8, 7], gap="small")
     size.metric("Size of the file", words.size(costs.file_bytes), words.smaller(costs.file_bytes, costs.original_bytes),
                 delta_color="off", delta_arrow="off", border=True)
     with accuracy:
@@ -130,8 +84,8 @@ def results(answers: DeltaGenerator) -> None:
         saved = costs.multiply_adds / costs.original_multiply_adds - 1
         operations.metric("Multiply-adds", words.many(costs.multiply_adds), f"{100 * saved:+.0f} %" if saved else "as before",
                           delta_color="off", delta_arrow="off", border=True, help=words.FOOTNOTE)
-    error.metric("Weight SQNR", "exact" if costs.sqnr == float("inf") else f"{_decibels(costs.sqnr)} dB",
-                 f"{words.share(costs.zeros)} zeros", delta_color="off", delta_arrow="off", border=True,
+    error.metric("SQNR", "exact" if costs.sqnr == float("inf") else f"{_decibels(costs.sqnr)} dB",
+                 f"{words.share(costs.zeros, 0)} zero", delta_color="off", delta_arrow="off", border=True,
                  help="Signal to noise of all weights together: 6 dB is about one bit. Higher is closer to the original.")
     changed_examples(answers, job, progress)
     tick(more_to_come(job, progress), time.monotonic_ns() % 10**9, 100, key="results.tick")
@@ -139,7 +93,7 @@ def results(answers: DeltaGenerator) -> None:
 
 def _where(progress: Progress) -> str:
     q = progress.quality
-    return words.examples(state.network().data[q.split].kind, q.split, q.n, q.of)
+    return words.examples(state.network().data[q.split].kind, q.split, q.n, q.of, q.estimated)
 
 
 def _pending(job: jobs.Job) -> str:
@@ -159,8 +113,8 @@ def accuracy_card(job: jobs.Job | None, progress: Progress | None) -> None:
     q = progress.quality
     best = q.accuracy or q.agreement
     state.recall("told", f"{words.within(*best)} for {_dialled()}")
-    moved = f"{q.bits:.2f} bits/char" if title != "Accuracy" else words.points(q.change.value) if q.change else "to the original"
-    st.metric(title if q.accuracy else "Agreement", words.share(best.value), f"± {100 * words.half_width(*best[1:]):.1f}, {moved}",
+    moved = f"{q.bits:.2f} bits/char" if title != "Accuracy" else words.signed(100 * q.change.value) if q.change else "to the original"
+    st.metric(title if q.accuracy else "Agreement", words.share(best.value), f"± {100 * words.half_width(*best[1:]):.1f} · {moved}",
               delta_color="off", delta_arrow="off", border=True,
               help=f"95 % interval, on {_where(progress)}. The original has "
                    f"{words.within(*q.original) if q.original else 'no labels to be judged by'}; the difference is paired.")
@@ -173,12 +127,12 @@ def _dialled() -> str:
 
 def _flips(progress: Progress | None) -> None:
     if progress is None:
-        st.metric("Answers changed", "…", "measuring", delta_color="off", delta_arrow="off", border=True)
+        st.metric("Changed", "…", "measuring", delta_color="off", delta_arrow="off", border=True)
         return
     q = progress.quality
     split = f"✗ {q.newly_wrong:,} · ✓ {q.newly_right:,}" if q.accuracy else f"of {q.predictions:,}"
-    st.metric("Answers changed", f"{q.changed:,}", split, delta_color="off", delta_arrow="off", border=True,
-              help=f"✗ newly wrong, ✓ newly right. {words.chance(q.chance, q.newly_wrong, q.newly_right)}")
+    st.metric("Changed", f"{'~' if q.estimated else ''}{q.changed:,}", split, delta_color="off", delta_arrow="off", border=True,
+              help=f"Answers that changed: ✗ newly wrong, ✓ newly right. {words.chance(q.chance, q.newly_wrong, q.newly_right)}")
 
 
 def layer_table(pictures: tuple[compute.Picture, ...]) -> None:

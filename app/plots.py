@@ -112,29 +112,43 @@ def waterfall(stages: Mapping[str, int]) -> go.Figure:
                    yaxis_range=[-0.1 * top, 1.16 * top])
 
 
-def heat(layers: Sequence[str], rungs: Sequence[str], lost: np.ndarray, notes: Sequence[Sequence[str]], safe: Mapping[str, int]) -> go.Figure:
-    """Points lost, layer by rung; cells not measured are empty; the last safe cell of each layer is outlined."""
+def heat(layers: Sequence[str], rungs: Sequence[str], lost: np.ndarray, notes: Sequence[Sequence[str]], safe: Mapping[str, int],
+         ranked: bool = False) -> go.Figure:
+    """Points lost, layer by rung, or a ranking in nats; cells not measured are empty; the last safe cell of each layer is outlined."""
+    unit, title = ("nats", "Which layers can take it? A first ranking") if ranked else ("points", "Which layers can take it? Points lost")
     cells = {
-        "type": "heatmap", "z": lost, "x": list(rungs), "y": list(layers), "colorscale": "Cividis", "zmin": 0,
-        "zmax": float(np.nanmax(lost, initial=10.0)), "text": notes, "texttemplate": "%{text}", "xgap": 2, "ygap": 2, "hoverongaps": False,
-        "hovertemplate": "%{y} at %{x}: %{z:.1f} points lost<extra></extra>", "colorbar": {"title": {"text": "points"}, "thickness": 12},
+        "type": "heatmap", "z": lost, "x": list(rungs), "y": list(layers), "colorscale": "Greys" if ranked else "Cividis", "zmin": 0,
+        "zmax": float(np.nanmax(lost, initial=0.1 if ranked else 10.0)), "text": notes, "texttemplate": "%{text}", "xgap": 2, "ygap": 2,
+        "hoverongaps": False, "hovertemplate": f"%{{y}} at %{{x}}: %{{text}} {unit}<extra></extra>",
+        "colorbar": {"title": {"text": unit}, "thickness": 12},
     }
     frames = []
     for layer, column in safe.items():
         row = list(layers).index(layer)
-        frames.append({"type": "rect", "x0": column - 0.48, "x1": column + 0.48, "y0": row - 0.48, "y1": row + 0.48, "line": {"color": GONE, "width": 3}})
-    return _figure("Which layers can take it? Points lost", "", "", [cells], shapes=frames,
+        frames.append({"type": "rect", "x0": column - 0.48, "x1": column + 0.48, "y0": row - 0.48, "y1": row + 0.48,
+                       "line": {"color": GONE, "width": 3}})
+    return _figure(title, "", "", [cells], shapes=frames,
                    yaxis={"autorange": "reversed", "automargin": True, "ticksuffix": " ", "showgrid": False, "type": "category"},
                    xaxis={"type": "category", "range": [-0.5, len(rungs) - 0.5], "showgrid": False})
 
 
-def curves(layers: Sequence[str], rungs: Sequence[str], accuracy: np.ndarray, low: np.ndarray, high: np.ndarray, baseline: float,
-           chance: float, tolerance: float, measure: str) -> go.Figure:
+def limits(layers: Sequence[str], reached: Sequence[int], rungs: Sequence[str], told: Sequence[str]) -> go.Figure:
+    """How many rungs of a ladder each layer can climb, a bar a layer, with the rung's name and what it costs."""
+    every = np.unique(np.linspace(0, len(rungs), min(len(rungs), 8) + 1).astype(int))
+    bars = {"type": "bar", "orientation": "h", "x": list(reached), "y": list(layers), "marker": {"color": NEW}, "text": list(told),
+            "textposition": "auto", "hovertemplate": "%{y}: %{text}<extra></extra>"}
+    return _figure("How far can each layer go?", "", "", [bars], bargap=0.3,
+                   xaxis={"range": [0, len(rungs)], "tickvals": every, "ticktext": ["original" if i == 0 else rungs[i - 1] for i in every]},
+                   yaxis={"autorange": "reversed", "automargin": True, "ticksuffix": " ", "type": "category"})
+
+
+def curves(layers: Sequence[str], rungs: Sequence[str], accuracy: np.ndarray, half: np.ndarray, baseline: float, chance: float,
+           tolerance: float, measure: str) -> go.Figure:
     """Accuracy along the rungs, one small chart a layer on a shared axis from chance to the top; bars are 95 % intervals."""
     data, layout, titles, lines = [], {}, [], []
     for i, box in enumerate(_grid(len(layers), 0.72), start=1):
         value = accuracy[i - 1]
-        error = {"type": "data", "symmetric": False, "array": high[i - 1] - value, "arrayminus": value - low[i - 1], "thickness": 1.2, "width": 3}
+        error = {"type": "data", "array": half[i - 1], "thickness": 1.2, "width": 3}
         data.append({"type": "scatter", "x": list(rungs), "y": value, "mode": "lines+markers", "error_y": error, "line": {"color": NEW},
                      "marker": {"size": 6}, "hovertemplate": "%{x}: %{y:.1f} %<extra></extra>", "xaxis": f"x{i}", "yaxis": f"y{i}"})
         layout[f"xaxis{i}"] = {"domain": box["x"], "anchor": f"y{i}", "type": "category", "categoryarray": list(rungs), "tickangle": 0,
@@ -144,7 +158,8 @@ def curves(layers: Sequence[str], rungs: Sequence[str], accuracy: np.ndarray, lo
         titles.append({"text": f"<b>{layers[i - 1]}</b>", "x": sum(box["x"]) / 2, "y": box["y"][1], "xref": "paper", "yref": "paper",
                        "xanchor": "center", "yanchor": "bottom", "showarrow": False, "font": {"size": 12}})
         for y, style in ((baseline, {"color": OLD, "dash": "dash", "width": 1}), (baseline - tolerance, {"color": GONE, "dash": "dot", "width": 1})):
-            lines.append({"type": "line", "xref": f"x{i if i > 1 else ''} domain", "yref": f"y{i if i > 1 else ''}", "x0": 0, "x1": 1, "y0": y, "y1": y, "line": style})
+            number = i if i > 1 else ""
+            lines.append({"type": "line", "xref": f"x{number} domain", "yref": f"y{number}", "x0": 0, "x1": 1, "y0": y, "y1": y, "line": style})
     return go.Figure(data, {"showlegend": False, "uirevision": "keep", "annotations": titles, "shapes": lines,
                             "margin": {"l": 60, "r": 16, "t": 16, "b": 24}} | layout)
 
@@ -189,7 +204,7 @@ def ladder(labels: Sequence[str], sizes: Sequence[float], sqnr: Sequence[float],
             "textfont": {"size": 10}, "line": {"color": NEW}, "marker": {"size": 7}, "hovertemplate": "%{text}: %{x:,.2f} KB, %{y:.1f} dB<extra></extra>"}
     marked = [{"type": "scatter", "x": [kb[here]], "y": [finite[here]], "mode": "markers", "hoverinfo": "skip",
                "marker": {"size": 15, "symbol": "diamond", "color": GONE}}] if here is not None and np.isfinite(finite[here]) else []
-    return _figure(f"What does each step of the dial cost? {dial}", "layer (KB)", "SQNR (dB), higher is closer", [dots, *marked],
+    return _figure(f"{dial}: what each rung costs", "layer (KB)", "SQNR (dB), higher is closer", [dots, *marked],
                    xaxis_rangemode="tozero", **_trained(trained, kb))
 
 

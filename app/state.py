@@ -13,12 +13,12 @@ from typing import Any
 import streamlit as st
 
 from app import compute
-from app.dials import DIALS, FIRST, complete, lean, opening, pinned
+from app.dials import DIALS, FIRST, complete, folded, lean, nearest, opening
 from compression.link import from_link, to_link
 from compression.method import Value
 from compression.network import Network
 from compression.recipe import Override, Recipe, Step, step
-from compression.registry import dial, method
+from compression.registry import dial, known, method, rewrites
 
 OPENING = "lenet-5"
 JUDGES = ("validation", "test")  # the data that can be picked to judge on
@@ -136,6 +136,11 @@ def recall(name: str, value: Any) -> Any:
     return before
 
 
+def shadow() -> bool:
+    """Whether the plain path looks over the quick one's shoulder."""
+    return bool(st.session_state.get("shadow"))
+
+
 def dial_step(which: str) -> Step:
     """The default's step of one dial."""
     return next(s for s in recipe().default if dial(s.method) == which)
@@ -150,6 +155,11 @@ def _mirror() -> None:
         ss[f"method.{which}"] = chosen.method
         for name, value in chosen.knobs:
             ss[_key(which, chosen.method, name)] = value
+    for name, declared in rewrites().items():
+        chosen = next((s for s in recipe().first if s.method == name), None)
+        ss[f"first.{name}"] = chosen is not None
+        for knob in declared.knobs:
+            ss[f"first.{name}.{knob.name}"] = chosen[knob.name] if chosen else knob.default
     ss["huffman"] = any(dial(s.method) == "coding" for s in recipe().default)
 
 
@@ -185,9 +195,18 @@ def turn(which: str) -> None:
 def change_method(which: str) -> None:
     """Another method answers a dial: it takes over the dial's value, or the nearest rung it has."""
     name = st.session_state[f"method.{which}"]
-    ladder, now = method(name).knob(which).ladder, dial_step(which)[which]
-    set_recipe(recipe().with_default(step(name, **{which: min(ladder, key=lambda rung: abs(float(rung) - float(now)))})), False)
+    set_recipe(recipe().with_default(step(name, **{which: nearest(name, which, dial_step(which)[which])})), False)
     _mirror()
+
+
+def turn_first(name: str) -> None:
+    """A rewriting of the whole network was switched on or off, or one of its knobs was moved."""
+    ss = st.session_state
+    if not ss[f"first.{name}"]:
+        set_recipe(recipe().without_first(name))
+        return
+    knobs = {k.name: ss.get(f"first.{name}.{k.name}") for k in known(name).knobs}
+    set_recipe(recipe().with_first(step(name, **{k: v for k, v in knobs.items() if v is not None})))
 
 
 def switch_coding() -> None:
@@ -266,17 +285,8 @@ def open_network(name: str) -> None:
 
 
 def fold_edits(editor: str, names: list[str], columns: Mapping[str, tuple[str, Callable[[Any], Value]]]) -> None:
-    """Edits in the layer table become pins and locks. columns: table column -> (dial, what a cell means on its ladder)."""
-    new = recipe()
-    for row, cells in st.session_state[editor]["edited_rows"].items():
-        layer = names[int(row)]
-        for column, value in cells.items():
-            if column == "locked":
-                new = new.with_lock(layer, bool(value))
-            elif column in columns:
-                which, read = columns[column]
-                new = new.without_pin(layer, which) if value is None else new.with_pin(layer, pinned(dial_step(which), which, read(value)))
-    set_recipe(new, outside_table=False)
+    """Edits in the layer table become pins and locks; see dials.folded."""
+    set_recipe(folded(recipe(), st.session_state[editor]["edited_rows"], names, columns), outside_table=False)
 
 
 def publish() -> None:

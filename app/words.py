@@ -57,6 +57,11 @@ def points(difference: float) -> str:
     return f"{'down' if difference < 0 else 'up'} {shown} points"
 
 
+def signed(number: float) -> str:
+    """A change in points: +0.2, −4.7, 0.0."""
+    return f"{number:+.1f}".replace("-", "−") if abs(number) >= 0.05 else "0.0"
+
+
 def allowed(tolerance: float) -> str:
     """A tolerance: 1 point, 0.5 points."""
     return f"{tolerance:g} point{'' if tolerance == 1 else 's'}"
@@ -69,9 +74,14 @@ def smaller(new: float, old: float) -> str:
     return f"{old / new:.1f}× smaller" if new < old else f"{new / old:.2f}× larger"
 
 
-def examples(kind: str, split: str, n: int, of: int) -> str:
-    """Which examples a figure is from: 1,280 of 5,000 validation images."""
+def examples(kind: str, split: str, n: int, of: int, estimated: bool = False) -> str:
+    """Which examples a figure is from: 5,000 validation images; 256 of 5,000 validation images so far.
+
+    estimated: it is of all of them, but only n were asked.
+    """
     noun = {"images": "images", "text": "text windows of 128 characters"}.get(kind, "examples")
+    if estimated:
+        return f"{of:,} {split} {noun}, estimated from {n:,}"
     return f"{of:,} {split} {noun}" if n == of else f"{n:,} of {of:,} {split} {noun} so far"
 
 
@@ -101,10 +111,10 @@ def sentence(dialled: str, others: str, new: int, old: int, quality: Mapping[str
 
 
 def told(accuracy: Sequence[float] | None, change: Sequence[float] | None, agreement: Sequence[float], changed: int,
-         predictions: int, where: str, text_model: bool) -> dict[str, str]:
+         predictions: int, where: str, text_model: bool, estimated: bool = False) -> dict[str, str]:
     """An evaluation in words: "claim" for the sentence."""
     noun = "next characters" if text_model else "answers"
-    flips = f"{changed:,} of {predictions:,} {noun} changed."
+    flips = f"{'About ' if estimated else ''}{changed:,} of {predictions:,} {noun} changed."
     if accuracy is None or change is None:
         return {"claim": f"**{within(*agreement)}** of the {noun} are the original's, on {where}. {flips}"}
     name = "Next-character accuracy" if text_model else "Accuracy"
@@ -129,3 +139,12 @@ def remaining(seconds: float | None) -> str:
     if seconds is None:
         return ""
     return f"{seconds:.0f} s left" if seconds < 90 else f"{seconds / 60:.0f} min left"
+
+
+def asked(counts: Sequence[int], of: int, split: str) -> str:
+    """How many examples each cell was judged on: Each cell: 96 to 2,340 of 5,000 validation examples."""
+    if not counts:
+        return ""
+    low, high = min(counts), max(counts)
+    each = f"{low:,}" if low == high else f"{low:,} to {high:,}"
+    return f"Each cell: all {of:,} {split} examples." if low == of else f"Each cell: {each} of {of:,} {split} examples."

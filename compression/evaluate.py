@@ -59,6 +59,8 @@ class Quality:
     chance: float | None  # exact two-sided sign test: how likely so uneven a split of flips is if both are equally good
     loss: float | None  # mean cross-entropy, nats
     original_loss: float | None
+    estimated: bool = False  # counts are of all examples, but estimated from the n that were judged
+    sampled: float = 0.0  # where estimated: how much of the half-width of the change comes from that
 
     @property
     def bits(self) -> float | None:
@@ -157,22 +159,22 @@ def judge(data: Data, rows: Tensor, before: Answers, after: Answers) -> Quality:
     """Compare two sets of answers to the same rows."""
     same = (before.top == after.top).double()
     common = dict(data=data.name, split=data.split, n=len(rows), of=len(data), predictions=before.top.numel(),
-                  agreement=_share(same), changed=int(same.numel() - same.sum()))
+                  agreement=share(same), changed=int(same.numel() - same.sum()))
     if data.labels is None:
         return Quality(**common, accuracy=None, original=None, change=None, newly_wrong=0, newly_right=0, chance=None,
                        loss=None, original_loss=None)
     truth = data.labels[rows]
     was, now = (before.top == truth).double(), (after.top == truth).double()
     wrong, right = int((was > now).sum()), int((now > was).sum())
-    return Quality(**common, accuracy=_share(now), original=_share(was), change=_difference(now - was),
+    return Quality(**common, accuracy=share(now), original=share(was), change=_difference(now - was),
                    newly_wrong=wrong, newly_right=right, chance=sign_test(wrong, right) if was.ndim == 1 else None,
                    loss=float(after.loss.mean()), original_loss=float(before.loss.mean()))
 
 
-def _share(hits: Tensor) -> Estimate:
-    """Wilson's interval (1927) for independent examples; for text (windows, characters), the spread between windows."""
+def share(hits: Tensor) -> Estimate:
+    """A share of answers (n,) or (n, length), true or false. Wilson's interval (1927) for independent examples; for text (windows, characters), the spread between windows."""
     if hits.ndim == 1:
-        n, p = len(hits), float(hits.mean())
+        n, p = len(hits), float(hits.double().mean())
         middle, half = (p + Z * Z / (2 * n)) / (1 + Z * Z / n), Z * sqrt(p * (1 - p) / n + Z * Z / (4 * n * n)) / (1 + Z * Z / n)
         return Estimate(p, max(0.0, min(p, middle - half)), min(1.0, max(p, middle + half)))
     value, low, high = _difference(hits)
@@ -181,7 +183,7 @@ def _share(hits: Tensor) -> Estimate:
 
 def _difference(change: Tensor) -> Estimate:
     """Mean of paired differences, each -1, 0 or 1, with 1.96 standard errors; over windows for text."""
-    each = change.flatten(1).mean(1) if change.ndim > 1 else change
+    each = change.double().flatten(1).mean(1) if change.ndim > 1 else change.double()
     half = Z * float(each.std(correction=0)) / sqrt(len(each))
     value = float(each.mean())
     return Estimate(value, value - half, value + half)

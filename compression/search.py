@@ -1,17 +1,16 @@
 """Many recipes on one chart: a study that grows point by point, and its Pareto front."""
 
-from collections.abc import Iterable, Iterator, MutableMapping
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from itertools import product
-from typing import Any
 
 from compression.apply import Memo, compress
 from compression.data import Data
-from compression.evaluate import Answers, Quality
+from compression.engine.instrument import Instrument
+from compression.evaluate import Quality
 from compression.network import Network
 from compression.recipe import Recipe, step
 from compression.score import size_of
-from compression.sensitivity import judged
 
 
 @dataclass(frozen=True)
@@ -34,13 +33,21 @@ def grid(base: Recipe, sparsities: Iterable[float], bits: Iterable[int], pruning
     return [base.with_default(step(pruning, sparsity=s)).with_default(step(storing, bits=b)) for b, s in product(bits, sparsities)]
 
 
-def study(network: Network, recipes: Iterable[Recipe], data: Data, examples: int, memo: Memo | None = None,
-          dense: MutableMapping[Any, Answers] | None = None) -> Iterator[Point]:
-    """Measure recipes one by one, each on the same examples (at least so many)."""
-    dense = {} if dense is None else dense
+def study(network: Network, recipes: Iterable[Recipe], data: Data, close: float, instruments: Callable[[Network], Instrument],
+          memo: Memo | None = None) -> Iterator[Point | None]:
+    """Measure recipes one by one; None for work that finishes none.
+
+    close: half-width to which each is judged, as a share of the answers, for these examples; 0 judges all. instruments: where a
+    network's instrument is kept.
+    """
     for recipe in recipes:
-        compressed = compress(network, recipe, memo)
-        yield Point(recipe, size_of(compressed), judged(network, compressed, data, examples, dense))
+        done = compress(network, recipe, memo)
+        for progress in instruments(done.network).judging(done, data, instruments(network)):
+            if progress is not None and progress.quality.estimated and progress.quality.sampled <= close:
+                break
+            yield None
+        assert progress is not None
+        yield Point(recipe, size_of(done), progress.quality)
 
 
 def front(points: Iterable[Point]) -> list[Point]:

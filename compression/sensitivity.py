@@ -1,85 +1,176 @@
-"""How much accuracy one layer costs when only it is compressed: a generator of cells, layer by rung."""
+"""How much accuracy one layer costs when only it is compressed: a table of layers and rungs that fills and narrows while it is watched.
 
-from collections.abc import Iterator, MutableMapping
+First a ranking by the divergence of the answers on a few examples; then measured drops with intervals, the doubtful cells on more
+examples (compression.engine.scan). limits() looks for the harshest rung of each layer instead, by halving.
+"""
+
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any
+from math import nan
+from typing import Any, Literal, NamedTuple
 
-from compression.apply import Memo, compress
+import numpy as np
+
+from compression.apply import Compressed, compress
 from compression.data import Data
-from compression.evaluate import Answers, Quality, evaluate
+from compression.engine.grid import Bank
+from compression.engine.instrument import Arrays, Instrument
+from compression.engine.sampling import Counts, Tolerance, Verdict
+from compression.engine.scan import USUAL, State, adaptive, ranking
 from compression.method import Value
-from compression.network import Network
-from compression.recipe import Override, Recipe, Step, step
+from compression.recipe import Recipe, Step, step
 from compression.registry import method
-from compression.score import changed, size_of
+from compression.score import size_of
+
+LOOKED_AT = 32  # examples for the first ranking, windows of text a quarter of that
+ALL = Tolerance(0.0, 0.0)  # every example
 
 
-@dataclass(frozen=True)
-class Cell:
+class Cell(NamedTuple):
     """One layer at one rung, all others as they were."""
 
     layer: str
-    step: Step
     value: Value
-    quality: Quality | None  # None where the method does not apply to the layer
-    saved_bytes: int  # of the packed file, against the original
-    refused: str = ""
+    step: Step
+    refused: str = ""  # why the method does not apply there
+    saved_bytes: int = 0  # of the packed file, against the original's
+    nats: float = nan  # divergence of the answers from the original's: a ranking, not a drop
+    drop: float = nan  # accuracy lost, share of answers; without labels, answers changed
+    half: float = nan  # half-width of its 95 % interval
+    n: int = 0  # examples judged
+    settled: bool = False  # as narrow as was asked for
+
+    @property
+    def measured(self) -> bool:
+        return self.drop == self.drop
+
+
+@dataclass(frozen=True, eq=False)
+class Scan:
+    """How far a scan has come."""
+
+    cells: tuple[Cell, ...]
+    of: int  # examples there are
+    original: float | None  # accuracy of the original on all of them
+    stage: Literal["preparing", "ranking", "measuring", "done"] = "preparing"
+    state: State | None = None  # to go on from
+
+    @property
+    def settled(self) -> int:
+        """Cells that need no more examples."""
+        return sum(c.settled for c in self.cells)
+
+    def arrays(self) -> Arrays:
+        """What was measured, to be kept and given back to scan()."""
+        if self.state is None:
+            return {}
+        kept = {name: np.asarray(getattr(self.state, name)) for name in ("drop", "half", "n", "open", "looks", "of")}
+        counts = {f"counted_{name}": array for name, array in self.state.counts._asdict().items()}
+        return kept | counts | {"nats": np.array([c.nats for c in self.cells])}
 
 
 def rungs(name: str, knob: str, count: int = 7) -> tuple[Value, ...]:
     """A few rungs spread over a ladder, from harmless to harsh, without the one that does nothing."""
-    known = method(name).knob(knob)
-    ladder = [value for value in known.ladder if value != known.off]
-    if known.bytes_along == "rise":
-        ladder.reverse()
-    usual = [v for v in (0.3, 0.5, 0.7, 0.8, 0.9, 0.95, 0.98) if v in ladder]
-    if knob == "sparsity" and len(usual) >= count - 2:
-        return tuple(usual[:count])
+    ladder, usual = harsher(name, knob), (0.3, 0.5, 0.7, 0.8, 0.9, 0.95, 0.98)
+    there = [v for v in usual if v in ladder]
+    if knob == "sparsity" and len(there) >= count - 2:
+        return tuple(there[:count])
     count = min(count, len(ladder))
     return tuple(ladder[round(i * (len(ladder) - 1) / max(1, count - 1))] for i in range(count))
 
 
-def scan(network: Network, name: str, knob: str, values: tuple[Value, ...], data: Data, examples: int,
-         memo: Memo | None = None, dense: MutableMapping[Any, Answers] | None = None, **others: Value) -> Iterator[Cell]:
-    """Every layer at every value of a method's knob. Middle rungs come first, so that the picture takes shape early.
+def harsher(name: str, knob: str) -> list[Value]:
+    """All rungs from harmless to harsh, without the one that does nothing."""
+    known = method(name).knob(knob)
+    ladder = [value for value in known.ladder if value != known.off]
+    return ladder[::-1] if known.bytes_along == "rise" else ladder
 
-    examples: at least so many are judged in each cell, the same ones in all.
+
+def scan(instrument: Instrument, name: str, knob: str, values: tuple[Value, ...], data: Data, tolerance: Tolerance = USUAL,
+         strict: bool = False, before: Mapping[str, Any] | None = None, **others: Value) -> Iterator[Scan | None]:
+    """Every layer at every value of a method's knob; None for work that shows nothing new. The last Scan is done.
+
+    before: arrays() of an earlier scan of the same cells and data, to go on from there.
     """
-    dense = {} if dense is None else dense
-    original = size_of(compress(network, Recipe(), memo))
-    for value in sorted(values, key=lambda v: abs(values.index(v) - len(values) // 2)):
-        chosen = step(name, **{knob: value}, **others)
-        for layer in network.layers:
-            compressed = compress(network, Recipe(overrides=(Override(layer.name, (chosen,)),)), memo)
-            if compressed.refused[layer.name]:
-                yield Cell(layer.name, chosen, value, None, 0, compressed.refused[layer.name][0])
-                continue
-            quality = judged(network, compressed, data, examples, dense)
-            yield Cell(layer.name, chosen, value, quality, original - size_of(compressed))
+    steps = [step(name, **{knob: value}, **others) for value in values]
+    yield from _measured(instrument, Bank(instrument.network.layers, steps, filled=False), knob, data, tolerance, strict, before)
 
 
-def judged(network: Network, compressed: Any, data: Data, examples: int, dense: MutableMapping[Any, Answers]) -> Quality:
-    """The judgement after at least so many examples."""
-    for progress in evaluate(compressed.network, changed(compressed, compressed.weights()), data, dense):
-        if progress.quality.n >= examples:
-            break
-    return progress.quality
+def limits(instrument: Instrument, name: str, knob: str, data: Data, allowed: float, strict: bool = False,
+           **others: Value) -> Iterator[Scan | None]:
+    """For each layer the harshest rung that loses no more than `allowed` (share of answers), by halving the ladder.
+
+    It takes a harsher rung to lose more. Each cell is measured until it is clear on which side it lies, or to a quarter of a point.
+    """
+    layers, ladder = instrument.network.layers, harsher(name, knob)
+    ends = {layer.name: (-1, len(ladder)) for layer in layers}  # the harshest known to be safe, the mildest known not to be
+    done: tuple[Cell, ...] = ()
+    while open_ := {layer: (a + b) // 2 for layer, (a, b) in ends.items() if b - a > 1}:
+        bank = Bank(layers, {layer: [step(name, **{knob: ladder[at]}, **others)] for layer, at in open_.items()}, filled=False)
+        last = None
+        for found in _measured(instrument, bank, knob, data, Verdict(allowed), strict, None):
+            last = found or last
+            yield found and Scan((*done, *found.cells), found.of, found.original, "measuring")
+        assert last is not None
+        done = (*done, *last.cells)
+        for cell in last.cells:
+            low, high = ends[cell.layer]
+            at = open_[cell.layer]
+            ends[cell.layer] = (high, high) if cell.refused else (at, high) if cell.drop <= allowed else (low, at)
+    yield Scan(done, len(data), last.original if done and last else None, "done")
 
 
-def last_safe(cells: list[Cell], tolerance: float) -> dict[str, Value]:
+def _measured(instrument: Instrument, bank: Bank, knob: str, data: Data, tolerance: Tolerance | Verdict, strict: bool,
+              before: Mapping[str, Any] | None) -> Iterator[Scan | None]:
+    """A bank of cells, prepared, ranked, and measured to a tolerance."""
+    yield from instrument.answered(data)
+    fast, (first, _) = instrument.fast(data.inputs), instrument.known(data) or (None, None)
+    assert first is not None
+    original = None if data.labels is None else float((first.answers == data.labels).double().mean())
+    cells = [Cell(c.layer, c.steps[-1][knob], c.steps[-1]) for c in bank.cells]
+    plain = compress(instrument.network, Recipe())
+    size = size_of(plain)
+    for i in bank.fill():
+        saved = size - size_of(Compressed(plain.network, plain.recipe, {**plain.encoded, cells[i].layer: bank.stored[i]}, {}))
+        cells[i] = cells[i]._replace(refused=bank.refused.get(i, ""), saved_bytes=0 if i in bank.refused else saved)
+        if i in bank.same:
+            cells[i] = cells[i]._replace(nats=0.0, drop=0.0, half=0.0, settled=True)
+        yield Scan(tuple(cells), len(data), original)
+    if before:
+        cells = [c._replace(nats=float(nats)) for c, nats in zip(cells, before["nats"], strict=True)]
+    else:
+        teach = instrument.network.data.get("train", data)
+        for i, nats in ranking(fast, bank, teach.inputs[: LOOKED_AT if data.kind != "text" else LOOKED_AT // 4]):
+            cells[i] = cells[i]._replace(nats=nats)
+            yield Scan(tuple(cells), len(data), original, "ranking")
+    batch = instrument.pace(data.inputs).batch
+    for state in adaptive(fast, bank, data, first, tolerance, strict, batch=batch, state=_resumed(before)):
+        now = tuple(_told(c, i, state, bank) for i, c in enumerate(cells))
+        yield Scan(now, len(data), original, "done" if state.done else "measuring", state)
+
+
+def _told(cell: Cell, i: int, state: State, bank: Bank) -> Cell:
+    if i in bank.refused or i in bank.same or not state.n[i]:
+        return cell
+    return cell._replace(drop=float(state.drop[i]), half=float(state.half[i]), n=int(state.n[i]), settled=not state.open[i])
+
+
+def _resumed(arrays: Mapping[str, Any] | None) -> State | None:
+    if not arrays:
+        return None
+    counts = Counts(*(arrays[f"counted_{name}"] for name in Counts._fields))
+    return State(arrays["drop"], arrays["half"], arrays["n"], arrays["open"], int(arrays["looks"]), counts, int(arrays["of"]))
+
+
+def last_safe(cells: tuple[Cell, ...], tolerance: float) -> dict[str, Value]:
     """For each layer the harshest value up to which no measured cell loses more than tolerance (a share of the answers).
 
     Values are compared by the bytes they save; a layer whose mildest cell already loses more is left out.
     """
     safe: dict[str, Value] = {}
     for layer in dict.fromkeys(c.layer for c in cells):
-        for cell in sorted((c for c in cells if c.layer == layer and c.quality), key=lambda c: c.saved_bytes):
-            if lost(cell.quality) > tolerance:
+        for cell in sorted((c for c in cells if c.layer == layer and c.measured), key=lambda c: c.saved_bytes):
+            if cell.drop > tolerance:
                 break
             safe[layer] = cell.value
     return safe
-
-
-def lost(quality: Quality) -> float:
-    """Share of answers lost: accuracy of the original minus accuracy, or without labels the share of answers that changed."""
-    return -quality.change.value if quality.change else 1 - quality.agreement.value

@@ -5,13 +5,15 @@ import pytest
 from hypothesis import given, settings
 
 from compression.apply import compress
-from compression.evaluate import Estimate
+from compression.engine.instrument import Instrument
+from compression.engine.sampling import Tolerance
+from compression.evaluate import Estimate, evaluate
 from compression.link import from_link, to_link
 from compression.recipe import Override, Recipe, from_json, step, to_json
 from compression.registry import answering, methods
-from compression.score import size_of
+from compression.score import changed, size_of
 from compression.search import Point, front, grid, knee, study
-from compression.sensitivity import last_safe, lost, rungs, scan
+from compression.sensitivity import ALL, harsher, last_safe, limits, rungs, scan
 from compression.zoo import shipped
 
 
@@ -37,24 +39,66 @@ def test_the_knee_is_farthest_from_the_straight_line():
     assert knee(line) is line[1] and knee(line[:2]) is None
 
 
-def test_a_scan_measures_every_layer_alone():
-    net = shipped.load("digits-mlp")
-    values = rungs("pruning.magnitude", "sparsity")
-    cells = list(scan(net, "pruning.magnitude", "sparsity", values, net.data["validation"], 10_000))
-    assert {(c.layer, c.value) for c in cells} == {(layer.name, v) for layer in net.layers for v in values}
+@pytest.fixture(scope="module")
+def instrument():
+    return Instrument(shipped.load("digits-mlp"))
+
+
+def finished(states):
+    """The last state; on the way no cell loses what it had."""
+    last = None
+    for now in states:
+        if now is not None:
+            assert last is None or all(b.n >= a.n for a, b in zip(last.cells, now.cells))
+            last = now
+    return last
+
+
+def test_a_scan_of_all_examples_measures_every_layer_alone(instrument):
+    net, values = instrument.network, rungs("pruning.magnitude", "sparsity")
+    data = net.data["validation"]
+    found = finished(scan(instrument, "pruning.magnitude", "sparsity", values, data, ALL))
+    assert found.stage == "done" and found.settled == len(found.cells)
+    assert {(c.layer, c.value) for c in found.cells} == {(layer.name, v) for layer in net.layers for v in values}
     original = size_of(compress(net, Recipe()))
-    for c in cells:
+    for c in found.cells:
         alone = compress(net, Recipe(overrides=(Override(c.layer, (c.step,)),)))
-        assert original - c.saved_bytes == size_of(alone) and c.quality.complete
-    safe = last_safe(cells, 0.02)
+        assert original - c.saved_bytes == size_of(alone) and c.nats >= -1e-6
+        *_, plain = evaluate(net, changed(alone, alone.weights()), data)
+        assert c.drop == pytest.approx(-plain.quality.change.value) and c.half == 0 and c.n in (0, len(data))
+    safe = last_safe(found.cells, 0.02)
     for layer, value in safe.items():
-        assert all(lost(c.quality) <= 0.02 for c in cells if c.layer == layer and c.value <= value)
+        assert all(c.drop <= 0.02 for c in found.cells if c.layer == layer and c.value <= value)
 
 
-def test_where_a_method_does_not_apply_the_cell_says_so():
-    net = shipped.load("digits-mlp")
-    cells = list(scan(net, "lowrank.tucker2", "rank", (0.5,), net.data["validation"], 100))
-    assert all(c.quality is None and c.refused for c in cells)
+def test_a_scan_goes_on_where_it_stopped(instrument):
+    """Stopped anywhere, kept as arrays, and taken up again, it ends in the same table."""
+    data = instrument.network.data["validation"]
+    asked = instrument, "pruning.magnitude", "sparsity", (0.5, 0.8, 0.95), data, Tolerance(0.005, 0.0)
+    whole = finished(scan(*asked))
+    states = [s for s in scan(*asked) if s is not None]
+    for stop in (s for s in states if s.stage == "measuring"):
+        again = finished(scan(*asked, before=stop.arrays()))
+        assert again.cells == whole.cells
+    assert finished(scan(*asked, before=whole.arrays())).cells == whole.cells
+
+
+def test_where_a_method_does_not_apply_the_cell_says_so(instrument):
+    found = finished(scan(instrument, "lowrank.tucker2", "rank", (0.5,), instrument.network.data["validation"]))
+    assert all(not c.measured and c.refused for c in found.cells)
+
+
+def test_limits_are_the_harshest_safe_rungs(instrument):
+    """By halving, as by trying all: where the drop grows along the ladder, next to each limit there is none better."""
+    net, data = instrument.network, instrument.network.data["validation"]
+    found = finished(limits(instrument, "quantization.uniform", "bits", data, 0.02))
+    safe = last_safe(found.cells, 0.02)
+    full = finished(scan(instrument, "quantization.uniform", "bits", tuple(harsher("quantization.uniform", "bits")), data, ALL))
+    for layer in net.layers:
+        drops = [c.drop for c in full.cells if c.layer == layer.name]
+        assert drops == sorted(drops), "this network's drops grow as bits fall"
+        assert safe.get(layer.name) == last_safe(full.cells, 0.02).get(layer.name)
+    assert len(found.cells) < len(full.cells)
 
 
 @pytest.mark.parametrize("which, name", [(w, n) for w in ("sparsity", "bits", "rank") for n in answering(w)])
@@ -67,12 +111,17 @@ def test_rungs_are_spread_over_the_ladder_without_the_one_that_does_nothing(whic
         assert set(found) == set(working)
 
 
-def test_a_study_measures_recipes_on_the_same_examples():
+def test_a_study_measures_recipes_as_closely_as_asked():
     net = shipped.load("digits-mlp")
-    recipes = grid(Recipe(), (0.0, 0.8), (32, 4))
-    found = list(study(net, recipes, net.data["validation"], 100))
-    assert [p.recipe for p in found] == recipes and len({p.quality.n for p in found}) == 1
-    assert found[-1].file_bytes < found[0].file_bytes == size_of(compress(net, Recipe()))
+    recipes, held = grid(Recipe(), (0.0, 0.8), (32, 4)), {}
+
+    def instruments(network):
+        return held.setdefault(network.digest, Instrument(network))
+
+    for close in (0.0, 0.03):
+        found = [p for p in study(net, recipes, net.data["validation"], close, instruments) if p]
+        assert [p.recipe for p in found] == recipes and all(p.quality.complete or 0 < p.quality.sampled <= close for p in found)
+        assert found[-1].file_bytes < found[0].file_bytes == size_of(compress(net, Recipe()))
 
 
 steps = st.sampled_from(list(methods())).flatmap(lambda name: st.tuples(

@@ -2,101 +2,119 @@
 
 import time
 
-import numpy as np
 import streamlit as st
 
-from app import chart, compute, jobs, parts, plots, state, words
+from app import cells, chart, compute, jobs, parts, plots, state, words
 from app.chart.ticker import tick
 from app.dials import DIALS, FIRST
+from compression.engine.sampling import Tolerance
 from compression.method import Knob, Value
 from compression.recipe import step
 from compression.registry import answering, method
-from compression.sensitivity import Cell, last_safe, lost, rungs
+from compression.sensitivity import ALL, Scan, harsher, last_safe, rungs
+
+UNTIL = {"± 1 point": Tolerance(), "± ½ point": Tolerance(0.005, 0.1), "all examples": ALL}
+SPREAD, HALVING = "a few, spread out", "the limit of each layer"
 
 
 def show() -> None:
     """The whole page."""
-    net = state.network()
     st.title("Sensitivity", anchor=False)
     st.markdown("Each layer is compressed alone, all others stay as they were. Click a cell to set and pin that layer.")
-    if not net.data:
+    if not state.network().data:
         st.info("This network was opened without data, so there are no answers to compare. Open a data file beside it.")
         return
-    first, second, third = st.columns([2, 2, 1])
+    first, second, third, fourth = st.columns([3, 3, 4, 2])
     known = [n for which in DIALS for n in answering(which)]
-    name = first.selectbox("Vary", known, known.index(FIRST["sparsity"]), key="scan.method",
-                           format_func=lambda n: f"{method(n).title}", persist_state="session")
-    with second:
-        count = parts.examples("Examples in each cell", "scan.count")
-    tolerance = third.number_input("Allowed drop (points)", 0.0, 50.0, 1.0, 0.5, key="scan.tolerance", persist_state="session")
-    _scan(name, count, float(tolerance))
+    name = first.selectbox("Vary", known, known.index(FIRST["sparsity"]), key="scan.method", format_func=lambda n: method(n).title,
+                           persist_state="session")
+    look = second.selectbox("Look for", (SPREAD, HALVING), key="scan.look", persist_state="session",
+                            help="A few settings for every layer, or by halving the harshest setting within the allowed drop.")
+    until = third.segmented_control("Measure until", UNTIL, default="± 1 point", key="scan.until", persist_state="session",
+                                    disabled=look == HALVING, help="Half-width of a cell's 95 % interval; a tenth of the drop where that is more.")
+    allowed = fourth.number_input("Allowed drop (points)", 0.0, 50.0, 1.0, 0.5, key="scan.tolerance", persist_state="session")
+    strict = st.toggle("Strict intervals", key="scan.strict", persist_state="session", help="Wider: they hold however often one looks.")
+    _scan(name, look, until or "± 1 point", float(allowed), strict)
 
 
 @st.fragment
-def _scan(name: str, count: int, tolerance: float) -> None:
+def _scan(name: str, look: str, until: str, allowed: float, strict: bool) -> None:
     if state.recall("clicked", False):
         st.rerun()  # the dials and the address stand outside this fragment
-    net, split = state.network(), state.split()
+    net, split, owner = state.network(), state.split(), state.owner("scan")
     knob = next(k for k in method(name).knobs if k.name in DIALS)
-    values = rungs(name, knob.name)
-    key, owner = (net.digest, name, values, net.data[split].digest, count), state.owner("scan")
-    total = len(values) * len(net.layers)
+    values = rungs(name, knob.name) if look == SPREAD else tuple(harsher(name, knob.name))
+    key = (net.digest, name, values, net.data[split].digest, strict, until if look == SPREAD else allowed)
     job = jobs.long.find(owner)
     mine = job is not None and job.key == key
 
     def start() -> None:
-        jobs.long.submit(owner, key, lambda: compute.scanning(net, name, knob.name, values, split, count), again=True)
+        if look == SPREAD:
+            jobs.long.submit(owner, key, lambda: compute.scanning(net, name, knob.name, values, split, UNTIL[until], strict), again=True)
+        else:
+            jobs.long.submit(owner, key, lambda: compute.limiting(net, name, knob.name, split, allowed / 100, strict), again=True)
 
     left, right = st.columns([3, 1], vertical_alignment="center")
     if not mine:
-        left.markdown(f"No scan yet: {len(net.layers)} layers × {len(values)} settings, {min(count, len(net.data[split])):,} {split} examples each.")
+        left.markdown(f"No scan yet: {len(net.layers)} layers × {len(values)} settings." if look == SPREAD else
+                      f"No search yet: for each of {len(net.layers)} layers, by halving {len(values)} settings.")
         right.button("Start scan", on_click=start, width="stretch")
         return
     running = job.running  # asked before what there is, or the last cells could be missed
-    cells: list[Cell] = job.items
+    found: Scan | None = job.latest
     if running:
-        at = f"{cells[-1].layer} at {parts.shown(knob, cells[-1].value)} · " if cells else ""
-        left.progress(len(cells) / total, f"Cell {len(cells)} of {total} · {at}{words.remaining(jobs.eta(len(cells), total, job.seconds))}")
-        right.button(f"Stop, keep {len(cells)}", on_click=job.stop, width="stretch")
+        left.progress(*cells.progress(found, job.seconds))
+        right.button("Stop, keep what there is", on_click=job.stop, width="stretch")
     else:
-        said = job.error or f"{len(cells)} of {total} cells measured in {job.seconds:.0f} s."
-        left.markdown(said)
-        right.button("Scan again", on_click=start, width="stretch")
-    if cells:
-        _pictures(cells, knob, values, tolerance, name)
+        left.markdown(job.error or (f"{found.settled} of {len(found.cells)} cells settled in {job.seconds:.0f} s." if found else "Stopped."))
+        right.button("Go on" if look == SPREAD and found and found.stage != "done" else "Scan again", on_click=start, width="stretch")
+    if found is not None and look == SPREAD:
+        _pictures(found, knob, values, allowed, name)
+    elif found is not None:
+        _limits(found, knob, values, allowed, name)
     tick(running, time.monotonic_ns() % 10**9, 400, key="scan.tick")
 
 
-def _pictures(cells: list[Cell], knob: Knob, values: tuple[Value, ...], tolerance: float, name: str) -> None:
-    net = state.network()
-    layers, labels = [layer.name for layer in net.layers], [parts.shown(knob, v) for v in values]
-    table = {(c.layer, c.value): c for c in cells}
-    measured = [[table.get((layer, v)) for v in values] for layer in layers]
-    qualities = [[c.quality if c else None for c in row] for row in measured]
-    points = np.array([[100 * lost(q) if q else np.nan for q in row] for row in qualities])
-    notes = [[f"{x:.1f}" if q else ("–" if c else "") for x, q, c in zip(*rows, strict=True)]
-             for rows in zip(points, qualities, measured, strict=True)]
-    safe = last_safe(cells, tolerance / 100)
-    judged = next((q for row in qualities for q in row if q), None)
+def _pictures(found: Scan, knob: Knob, values: tuple[Value, ...], allowed: float, name: str) -> None:
+    layers, labels = [layer.name for layer in state.network().layers], [parts.shown(knob, v) for v in values]
+    table = cells.tables(found, layers, values)
+    safe = {} if table.ranked else {layer: values.index(v) for layer, v in last_safe(found.cells, allowed / 100).items()}
 
     def clicked(at: dict) -> None:
         row, column = at["point"]
         state.recall("clicked", True)
         state.pin(layers[row], step(name, **{knob.name: values[column]}))
 
-    height = max(300, 26 * len(layers) + 110)
     left, right = st.columns([1, 1], gap="medium")
     with left:
-        chart.show(plots.heat(layers, labels, points, notes, {layer: values.index(v) for layer, v in safe.items()}), key="scan.heat",
-                   alt="Heat map: points lost, layer by setting", height=height, on_click=clicked)
-        st.markdown(f":small[Outlined: the last setting that loses at most {words.allowed(tolerance)}. A dash: the method does not apply there. "
-                    f"Each cell: {judged.n if judged else 0:,} {state.split()} examples, the same in all.]")
+        chart.show(plots.heat(layers, labels, table.shown, table.notes, safe, table.ranked), key="scan.heat",
+                   alt="Heat map: points lost, layer by setting", height=max(300, 26 * len(layers) + 110), on_click=clicked)
+        st.markdown(":small[A first ranking from a few examples: the divergence of the answers in nats. It is not a drop in accuracy.]"
+                    if table.ranked else f":small[Outlined: the last setting that loses at most {words.allowed(allowed)}. "
+                    f"A dash: the method does not apply there. {cells.counted(found, state.split())}]")
     with right:
-        best = [[(q.accuracy or q.agreement) if q else None for q in row] for row in qualities]
-        value, low, high = (100 * np.array([[e[i] if e else np.nan for e in row] for row in best]) for i in range(3))
-        baseline = 100 * (judged.original.value if judged and judged.original else 1.0)
-        classes = len(net.data[state.split()].classes)
-        measure = "accuracy" if judged and judged.accuracy else "agreement"
-        chart.show(plots.curves(layers, labels, value, low, high, baseline, 100 / max(classes, 1), tolerance, measure), key="scan.curves",
-                   alt="Curves: accuracy along the settings, one chart for each layer", height=max(300, 140 * -(-len(layers) // plots.across(len(layers))) + 60))
-        st.markdown(":small[Bars: 95 % intervals. Dashed: the original. Dotted: the allowed drop.]")
+        baseline = 100 * (1.0 if found.original is None else found.original)
+        measure = "agreement" if found.original is None else "accuracy"
+        classes = len(state.network().data[state.split()].classes)
+        chart.show(plots.curves(layers, labels, baseline - table.lost, table.half, baseline, 100 / max(classes, 1), allowed, measure),
+                   key="scan.curves", alt="Curves: accuracy along the settings, one chart for each layer",
+                   height=max(300, 140 * -(-len(layers) // plots.across(len(layers))) + 60))
+        st.markdown(":small[Bars: 95 % intervals of the drop. Dashed: the original. Dotted: the allowed drop.]")
+
+
+def _limits(found: Scan, knob: Knob, values: tuple[Value, ...], allowed: float, name: str) -> None:
+    layers, safe = [layer.name for layer in state.network().layers], last_safe(found.cells, allowed / 100)
+    at = {(c.layer, c.value): c for c in found.cells}
+    told = [f"{parts.shown(knob, safe[x])}: {cells.said(at[x, safe[x]])}" if x in safe else "none so far" for x in layers]
+
+    def clicked(spot: dict) -> None:
+        layer = layers[spot["point"] if isinstance(spot["point"], int) else spot["point"][0]]
+        if layer in safe:
+            state.recall("clicked", True)
+            state.pin(layer, step(name, **{knob.name: safe[layer]}))
+
+    reached = [values.index(safe[x]) + 1 if x in safe else 0 for x in layers]
+    chart.show(plots.limits(layers, reached, [parts.shown(knob, v) for v in values], told), key="scan.limits",
+               alt="Bars: how far each layer can go within the allowed drop", height=max(300, 26 * len(layers) + 110), on_click=clicked)
+    st.markdown(f":small[How far each layer alone can go along {knob.label.lower()} and lose at most {words.allowed(allowed)}, if more never "
+                f"helps. {cells.counted(found, state.split())}]")

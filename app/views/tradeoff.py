@@ -13,6 +13,7 @@ from compression.search import Point, front, grid, knee
 
 SPARSITIES = (0.0, 0.3, 0.5, 0.7, 0.8, 0.9)
 BITS = (32, 8, 5, 4, 3, 2)
+UNTIL = {"± 1 point": 0.01, "± ½ point": 0.005, "all examples": 0.0}
 
 
 def show() -> None:
@@ -25,31 +26,31 @@ def show() -> None:
         return
     first, second = st.columns([3, 1])
     with first:
-        count = parts.examples("Examples for each recipe", "study.count")
+        until = st.segmented_control("Measure each until", UNTIL, default="± ½ point", key="study.until", persist_state="session",
+                                     help="Half-width to which a recipe's accuracy on these examples is known.") or "± ½ point"
     tolerance = second.number_input("Allowed drop (points)", 0.0, 50.0, 1.0, 0.5, key="study.tolerance", persist_state="session")
-    _study(count, float(tolerance))
+    _study(until, float(tolerance))
 
 
 @st.fragment
-def _study(count: int, tolerance: float) -> None:
+def _study(until: str, tolerance: float) -> None:
     if state.recall("clicked", False):
         st.rerun()  # the dials and the address stand outside this fragment
     net, split, owner = state.network(), state.split(), state.owner("study")
     job = jobs.long.find(owner)
-    mine = job is not None and job.key[0] == (net.digest, net.data[split].digest, count)
+    mine = job is not None and job.key[0] == (net.digest, net.data[split].digest, until)
     total = len(SPARSITIES) * len(BITS)
 
     def start() -> None:
         recipes = grid(state.recipe(), SPARSITIES, BITS, state.dial_step("sparsity").method, "quantization.uniform")
-        key = ((net.digest, net.data[split].digest, count), tuple(recipes))
-        jobs.long.submit(owner, key, lambda: compute.studying(net, recipes, split, count), again=True)
+        key = ((net.digest, net.data[split].digest, until), tuple(recipes))
+        jobs.long.submit(owner, key, lambda: compute.studying(net, recipes, split, UNTIL[until]), again=True)
 
     left, right = st.columns([3, 1], vertical_alignment="center")
     running = mine and job.running  # asked before what there is, or the last points could be missed
     points: list[Point] = job.items if mine else []
     if not mine:
-        left.markdown(f"No study yet: {len(SPARSITIES)} sparsities × {len(BITS)} bit widths, {min(count, len(net.data[split])):,} "
-                      f"{split} examples each.")
+        left.markdown(f"No study yet: {len(SPARSITIES)} sparsities × {len(BITS)} bit widths.")
         right.button("Measure the recipes", on_click=start, width="stretch")
     elif running:
         left.progress(len(points) / total, f"Recipe {len(points)} of {total} · {words.remaining(jobs.eta(len(points), total, job.seconds))}")
@@ -68,7 +69,7 @@ def _picture(points: list[Point], tolerance: float) -> None:
     middle = knee(best)
     dots = [_dot(p) for p in points]
     costs = compute.costs(net, recipe)
-    quality = parts.judged_on(points[0].quality.n if points else 0)
+    quality = parts.judged()
     original = here = None
     if quality:
         good = quality.accuracy or quality.agreement
@@ -96,7 +97,7 @@ def _picture(points: list[Point], tolerance: float) -> None:
         st.dataframe(table, hide_index=True, width="stretch", column_config={
             "size KB": st.column_config.NumberColumn(format="%.1f"), f"{measure} %": st.column_config.NumberColumn(format="%.1f"),
             "± points": st.column_config.NumberColumn(format="%.1f")})
-        st.markdown(f":small[All on the same {points[0].quality.n:,} {state.split()} examples.]")
+        st.markdown(f":small[{words.asked([p.quality.n for p in points], points[0].quality.of, state.split()).replace('cell', 'recipe')}]")
 
 
 def _star(good: Estimate, count: int, said: str) -> dict:

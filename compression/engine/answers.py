@@ -4,11 +4,16 @@ from typing import Any
 
 import torch
 from torch import Tensor
+from torch.nn import functional as F
 
 from compression.engine.choose import Engine
+from compression.engine.graph import Graph
 from compression.engine.plain import Pairs, Weights, installed, skeleton
+from compression.engine.screen import Screen
+from compression.evaluate import Answers as Told
 
 CLOSE = 5e-6  # of an example's largest score: measured differences of rounding are ten times smaller
+CLOSER = 1e-6  # the same between two runs of the plain path, in batches of different sizes: mostly none at all
 
 
 class Mismatch(AssertionError):
@@ -19,29 +24,62 @@ class Answers:
     """An engine asked for answers instead of scores.
 
     Where the two best scores are closer than rounding can tell apart, the plain path is asked: with whole batches the answers
-    are therefore its own, bit for bit. shadow: share of the calls after which the plain path is asked as well and compared.
+    are therefore its own. shadow: share of the calls after which the plain path is asked as well and compared. screened: scans
+    may ask roughly first, where this processor does that sooner (see screen.py).
     """
 
-    def __init__(self, engine: Engine, shadow: float = 0.0, seed: int = 0) -> None:
-        self.engine, self.shadow, self.seed = engine, shadow, seed
+    def __init__(self, engine: Engine, shadow: float = 0.0, seed: int = 0, screened: bool = True) -> None:
+        self.engine, self.shadow, self.seed, self.screened = engine, shadow, seed, screened
         self.plain = skeleton(engine.module)
         self.asked = self.checked = 0  # examples that the plain path answered again: ties, and the shadow check
         self._dice = torch.Generator().manual_seed(seed)
+        self._screen: Screen | None = None  # made when first of use
 
     def twin(self) -> "Answers":
         """Another one for another thread."""
-        return Answers(self.engine.twin(), self.shadow, self.seed + 1)
+        return Answers(self.engine.twin(), self.shadow, self.seed + 1, self.screened)
 
-    def changed(self, x: Tensor, record: Any, pairs: Pairs) -> Tensor:
-        """Answers of each variant to its rows of the batch, one after another: int64 (sum of the rows, ...)."""
+    def changed(self, x: Tensor, record: Any, pairs: Pairs, many: bool = False) -> Tensor:
+        """Answers of each variant to its rows of the batch, one after another: int64 (sum of the rows, ...).
+
+        many: the same variants will be asked about many more batches, so that trying out how to ask them pays.
+        """
+        with torch.inference_mode():
+            screen = self.screen() if many else None
+            scores, rough = screen.changed(record, pairs) if screen else (self.engine.changed(record, pairs), None)
+            best = scores.argmax(-1)
+            if not (self.engine.bitwise and pairs.rows is None and rough is None):
+                self._settle(x, pairs, scores, best)
+            if self.shadow and float(torch.rand((), generator=self._dice)) < self.shadow:
+                self._compare(x, pairs, scores, best, rough)
+        return best
+
+    def screen(self) -> Screen | None:
+        """The screen of this engine; None where it was not asked for, or bfloat16 does not serve."""
+        if self._screen is None and self.screened:
+            try:
+                self._screen = Screen(self.engine) if isinstance(self.engine, Graph) else None
+            except RuntimeError:  # an operation without bfloat16, or more than one answer to an example
+                self._screen = None
+            self.screened = self._screen is not None
+        return self._screen
+
+    def told(self, x: Tensor, record: Any, pairs: Pairs, labels: Tensor | None) -> Told:
+        """Answers of one variant to its rows, with its confidence in them and its loss; labels: of the whole batch."""
         with torch.inference_mode():
             scores = self.engine.changed(record, pairs)
             best = scores.argmax(-1)
             if not (self.engine.bitwise and pairs.rows is None):
                 self._settle(x, pairs, scores, best)
             if self.shadow and float(torch.rand((), generator=self._dice)) < self.shadow:
-                self._compare(x, pairs, scores, best)
-        return best
+                self._compare(x, pairs, scores, best, None)
+            return told(scores, best, labels if labels is None or pairs.rows is None else labels[pairs.rows[0]])
+
+    def as_it_is(self, x: Tensor, labels: Tensor | None) -> Told:
+        """Answers of the network without a change."""
+        with torch.inference_mode():
+            scores = self.engine.scores(x)
+            return told(scores, scores.argmax(-1), labels)
 
     def _settle(self, x: Tensor, pairs: Pairs, scores: Tensor, best: Tensor) -> None:
         """Put the plain path's answer wherever the best score is not the best by more than rounding."""
@@ -54,18 +92,20 @@ class Answers:
             n = len(x) if pairs.rows is None else len(pairs.rows[i])
             mine = unclear[start : start + n]
             if mine.any():
-                if pairs.rows is None:  # the whole batch again, so that its sums are rounded the same way
-                    best[start : start + n] = self._plainly(w, x)
-                else:
-                    best[start : start + n][mine] = self._plainly(w, x[pairs.rows[i][mine]])
+                own = torch.arange(n) if pairs.rows is None else pairs.rows[i]
+                said = self._plainly(w, x[own[mine]])
+                best[start : start + n][mine] = said.argmax(-1)
+                two = said.topk(2, -1).values
+                if pairs.rows is None and not mine.all() and bool((two[..., 0] - two[..., 1] <= CLOSER * said.abs().amax(-1)).any()):
+                    best[start : start + n] = self._plainly(w, x).argmax(-1)  # the whole batch, so that its sums are rounded the same way
             start += n
 
     def _plainly(self, weights: Weights, x: Tensor) -> Tensor:
         self.asked += len(x)
         with installed(self.plain, weights):
-            return self.plain(x).argmax(-1)
+            return self.plain(x)
 
-    def _compare(self, x: Tensor, pairs: Pairs, scores: Tensor, best: Tensor) -> None:
+    def _compare(self, x: Tensor, pairs: Pairs, scores: Tensor, best: Tensor, rough: Tensor | None) -> None:
         start = 0
         for i, w in enumerate(pairs.weights):
             own = x if pairs.rows is None else x[pairs.rows[i]]
@@ -73,10 +113,18 @@ class Answers:
                 right = self.plain(own)
             self.checked += len(own)
             mine = slice(start, start + len(own))
-            off = float((scores[mine] - right).abs().max() / right.abs().max().clamp(min=1e-30))
+            apart = (scores[mine] - right).abs() if rough is None else (scores[mine] - right).abs()[~rough[mine]]
+            off = float(apart.amax() / right.abs().max().clamp(min=1e-30)) if apart.numel() else 0.0
             differ = best[mine] != right.argmax(-1)
             margin = right.topk(2, -1).values.diff().squeeze(-1).abs()
             if off > 1e-3 or bool((differ & (margin > CLOSE * right.abs().amax())).any()):
                 raise Mismatch(f"{', '.join(w)}: scores of the {self.engine.kind} engine are off by {off:.1e} of the largest, "
                                f"{int(differ.sum())} of {differ.numel()} answers differ from the plain path's")
             start += len(own)
+
+
+def told(scores: Tensor, best: Tensor, labels: Tensor | None) -> Told:
+    """Answers from scores (n, ..., classes), with the probability of each, and the loss where the right ones are known."""
+    logs = F.log_softmax(scores.float(), -1)
+    loss = None if labels is None else -logs.gather(-1, labels[..., None]).squeeze(-1)
+    return Told(best.clone(), logs.gather(-1, best[..., None]).squeeze(-1).exp().clone(), None if loss is None else loss.clone())

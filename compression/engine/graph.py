@@ -9,9 +9,16 @@ from torch import Tensor, nn
 from compression.engine.attention import open_attention, without_idle
 from compression.engine.batch import Axes, joined, take
 from compression.engine.fold import fold, pool_by_views
+from compression.engine.linear import quick_linears
 from compression.engine.plain import Pairs, Weights, installed
 from compression.engine.plan import Operations, Plan, execute
 from compression.engine.trace import trace
+
+
+class Record(list[Any]):
+    """The values of one run by place, None where not kept; the last is the batch itself."""
+
+    low: "Record | None" = None  # the same in lower precision, as far as it was asked for: see screen.py
 
 
 class Graph:
@@ -19,7 +26,7 @@ class Graph:
 
     folded: rewritten to run sooner, batch normalisation taken into the convolutions; channels_last: pixels are kept with their
     channels together, which suits the processor's convolutions. Neither changes the scores but in the last bits. together:
-    examples of all variants in one stacked batch. Raises Untraceable.
+    answers of all variants in one stacked batch. Raises Untraceable.
     """
 
     kind, why = "graph", ""
@@ -29,12 +36,13 @@ class Graph:
         self.module, self.names, self.sample = module, names, sample
         self.folded, self.channels_last, self.together = folded, channels_last, together
         graph, self.root = trace(module)
-        self.factors, opened = {}, 0
+        self.factors, opened, linears = {}, 0, 0
         if folded:
             without_idle(graph, self.root)
             opened = open_attention(graph, self.root)
             pool_by_views(graph, self.root)
             self.factors = fold(graph, self.root)
+            linears = quick_linears(graph, self.root)
         convolutions = [m for m in self.root.modules() if isinstance(m, nn.Conv2d)]
         if channels_last:
             for m in convolutions:
@@ -44,13 +52,15 @@ class Graph:
         crossing = {p for name in names for p in self._plan(frozenset([name])).reads}
         self.keep = frozenset(crossing)  # what a change of any one weight may read; of several, no more than that
         self.axes = Axes.of(self._everything, sample)
-        self.bitwise = not self.factors and not opened and not (channels_last and convolutions)
+        answers = self._everything(sample[:2])[self.operations.output][..., 0].numel() // 2
+        self.stack = max(16, together // max(1, answers))  # examples in a stacked batch
+        self.bitwise = not self.factors and not opened and not linears and not (channels_last and convolutions)
 
     def twin(self) -> "Graph":
         """Another one for another thread."""
         return Graph(self.module, self.names, self.sample, self.folded, self.channels_last, self.together)
 
-    def dense(self, x: Tensor) -> tuple[Tensor, list[Any]]:
+    def dense(self, x: Tensor) -> tuple[Tensor, Record]:
         """The original's scores for a batch, and its record: the values that a change of any of the weights may read."""
         with torch.inference_mode():
             values = self._run(x, self.keep)
@@ -61,7 +71,7 @@ class Graph:
         with torch.inference_mode():
             return self._run(x, frozenset())[self.operations.output]
 
-    def record(self, x: Tensor, groups: Iterable[frozenset[str]], weights: Weights | None = None) -> list[Any]:
+    def record(self, x: Tensor, groups: Iterable[frozenset[str]], weights: Weights | None = None) -> Record:
         """The record for some changes only, each of the weights of one group together: what they do not read is left out.
 
         weights: what stands in the network instead of the original's own, apart from the changes to come.
@@ -83,7 +93,7 @@ class Graph:
         with torch.inference_mode():
             if pairs.rows is None:
                 n = len(record[-1])
-                if len(weights) == 1 or self.bitwise or n * len(weights) > self.together or not self._stackable(names):
+                if len(weights) == 1 or self.bitwise or n * len(weights) > self.stack or not self._stackable(names):
                     return torch.cat([self._one(record, names, w) for w in weights])
                 return self._stacked(record, names, weights, [torch.arange(n)] * len(weights), shared=True)
             if not self._stackable(names):
@@ -94,7 +104,7 @@ class Graph:
         """Neighbouring variants whose rows together make a batch of good size."""
         groups, start, count = [], 0, 0
         for i, r in enumerate(rows):
-            if i > start and count + len(r) > self.together:
+            if i > start and count + len(r) > self.stack:
                 groups.append((start, i))
                 start, count = i, 0
             count += len(r)
@@ -118,11 +128,11 @@ class Graph:
             self.plans[key] = self.operations.plan(first, without=frozenset(first) if stacked else frozenset())
         return self.plans[key]
 
-    def _run(self, x: Tensor, keep: frozenset[int], only: frozenset[int] | None = None) -> list[Any]:
+    def _run(self, x: Tensor, keep: frozenset[int], only: frozenset[int] | None = None) -> Record:
         if ("dense", keep) not in self.plans:
             every = range(len(self.operations.nodes) - 1)
             self.plans["dense", keep] = self.operations.plan(every, keep, without=frozenset([self.operations.input]))
-        values: list[Any] = [None] * len(self.operations.nodes)
+        values = Record([None] * len(self.operations.nodes))
         x = x.contiguous(memory_format=torch.channels_last) if self.channels_last and x.ndim == 4 else x
         values[self.operations.input] = values[-1] = x  # the last place is the output node's, which computes nothing
         execute(self.plans["dense", keep], values, only)

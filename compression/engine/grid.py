@@ -1,7 +1,7 @@
 """The cells of a scan, one layer at one rung each, and the full grid of their answers to all examples, batch by batch."""
 
 from collections import OrderedDict
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -15,6 +15,8 @@ from compression.engine.answers import Answers
 from compression.engine.plain import Pairs
 from compression.method import Layer
 from compression.recipe import Step
+
+Steps = Sequence[Step | tuple[Step, ...]]
 
 
 @dataclass(frozen=True)
@@ -31,14 +33,22 @@ class Bank:
     Keeps what is stored, and decoded weights up to `bytes_kept`; no copy of the network is ever made.
     """
 
-    def __init__(self, layers: Sequence[Layer], steps: Sequence[Step | tuple[Step, ...]], bytes_kept: int = 128_000_000) -> None:
+    def __init__(self, layers: Sequence[Layer], steps: Steps | Mapping[str, Steps], bytes_kept: int = 128_000_000, filled: bool = True) -> None:
+        """Every layer under every step, or by layer name under those of its own. filled: or else call fill()."""
         self.layers = {layer.name: layer for layer in layers}
-        self.cells = tuple(Cell(layer.name, s if isinstance(s, tuple) else (s,)) for layer in layers for s in steps)
+        own = steps if isinstance(steps, Mapping) else dict.fromkeys(self.layers, steps)
+        self.cells = tuple(Cell(layer.name, s if isinstance(s, tuple) else (s,)) for layer in layers for s in own.get(layer.name, ()))
         self.refused: dict[int, str] = {}  # by cell: why the method does not apply there
         self.same: set[int] = set()  # cells whose weight is the original's to the last bit
         self.stored: dict[int, Encoded] = {}
         self._decoded: OrderedDict[int, Tensor] = OrderedDict()
         self._bytes, self._most = 0, bytes_kept
+        if filled:
+            for _ in self.fill():
+                pass
+
+    def fill(self) -> Iterator[int]:
+        """Carry out the steps, cell by cell; gives the number of each that is ready."""
         memo: dict[object, object] = {}
         for i, cell in enumerate(self.cells):
             layer = self.layers[cell.layer]
@@ -49,6 +59,7 @@ class Bank:
                 self.same.add(i)
             if i + 1 == len(self.cells) or self.cells[i + 1].layer != cell.layer:
                 memo.clear()  # what was prepared for one layer is of no use to the next
+            yield i
 
     @property
     def measured(self) -> dict[str, list[int]]:
@@ -93,7 +104,8 @@ def full(fast: Answers, bank: Bank, inputs: Tensor, rows: Tensor, batch: int) ->
         dense = scores.argmax(-1)
         cells = dense.expand(len(bank.cells), *dense.shape).clone()
         for places in bank.measured.values():
-            cells[places] = fast.changed(x, record, Pairs([bank.weights(i) for i in places])).unflatten(0, (len(places), -1))
+            answers = fast.changed(x, record, Pairs([bank.weights(i) for i in places]), many=True)
+            cells[places] = answers.unflatten(0, (len(places), -1))
         yield Batch(part, dense, cells)
 
 

@@ -10,14 +10,17 @@ from typing import Any
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
+from compression.data import Data
 from compression.engine import sampling
 from compression.engine.answers import Answers
 from compression.engine.plain import Pairs
 from compression.engine.sampling import Counts, Design
 from compression.engine.scan import Original
-from compression.zoo.data import Data
+from compression.evaluate import Answers as Told
+from compression.evaluate import join
 
 FIRST = 256  # images before the first number
 TEXT_FIRST = 16  # windows
@@ -36,7 +39,8 @@ class Live:
     newly_wrong: int  # among the n judged, which are not a plain sample: more of them where the original was unsure
     newly_right: int
     rows: Tensor  # (n,) judged, in order
-    answers: Tensor  # (n, ...) of the recipe
+    told: Told  # the recipe's answers to them
+    strata: NDArray[np.int64]  # (n,) the stratum of each
 
     @property
     def complete(self) -> bool:
@@ -52,15 +56,17 @@ class Live:
 
 
 def live(fast: Answers, weights: Mapping[str, Tensor], data: Data, first: Original, design: Design, piece: int = 64,
-         kept: MutableMapping[Any, Any] | None = None, base: tuple[str, Mapping[str, Tensor]] = ("", {})) -> Iterator[Live | None]:
+         kept: MutableMapping[Any, Any] | None = None, base: tuple[str, Mapping[str, Tensor]] = ("", {}),
+         rewritten: bool = False) -> Iterator[Live | None]:
     """Judge changed weights, by parameter name: None after each piece of work until the first number, then ever better ones.
 
+    first: of the network that counts as the original; rewritten: that is not the engine's, so answers may differ without changes.
     piece: examples in one step. kept: a mapping of the caller's for values before the first changed layer, with `base`: the key
     and the weights of the recipe it is kept for, of which `weights` differ in some layers only (nothing: the original).
     """
     names = frozenset(n for n, w in weights.items() if w is not base[1].get(n, fast.plain.get_parameter(n)))
     seen = _Seen(data, first, design)
-    if not weights:
+    if not weights and not rewritten:
         yield seen.nothing_changed()
         return
     begin = sampling.start(design, min(len(data), TEXT_FIRST if data.kind == "text" else FIRST))
@@ -69,10 +75,14 @@ def live(fast: Answers, weights: Mapping[str, Tensor], data: Data, first: Origin
         for part in seen.draw(wanted, piece):
             rows = torch.from_numpy(np.array([design.order[h][k] for h, k in part]))
             x = data.inputs[rows]
-            record = _record(fast, x, names, base, kept, number if wanted is begin else None)
+            labels = None if data.labels is None else data.labels[rows]
+            if names:
+                record = _record(fast, x, names, base, kept, number if wanted is begin else None)
+                told = fast.told(x, record, Pairs([weights], None, names), labels)
+            else:
+                told = fast.as_it_is(x, labels) if rewritten else first.told(rows)
             number += 1
-            answers = fast.changed(x, record, Pairs([weights], None, names)) if names else first.answers[rows]
-            seen.count(part, rows, answers)
+            seen.count(part, rows, told)
             yield None if wanted is begin and not seen.covers(begin) else seen.live()
         if (seen.counts.n[0] == design.sizes).all():
             return
@@ -99,7 +109,8 @@ class _Seen:
         self.counts = Counts(np.zeros((1, strata), np.int64), np.zeros((1, strata)), np.zeros((1, strata)))
         self.flips = [0, 0]
         self.rows: list[Tensor] = []
-        self.answers: list[Tensor] = []
+        self.told: list[Told] = []
+        self.strata: list[NDArray[np.int64]] = []
         self.original = None if data.labels is None else float((first.answers == data.labels).double().mean())
 
     def covers(self, wanted: Any) -> bool:
@@ -114,8 +125,8 @@ class _Seen:
         for i in range(0, len(mixed), piece):  # of one size, for which the processor's library is then prepared
             yield mixed[i : i + piece]
 
-    def count(self, part: Any, rows: Tensor, answers: Tensor) -> None:
-        was = self.first.answers[rows]
+    def count(self, part: Any, rows: Tensor, told: Told) -> None:
+        was, answers = self.first.answers[rows], told.top
         if self.data.labels is None:
             change = (answers != was).double()
         else:
@@ -128,14 +139,16 @@ class _Seen:
         np.add.at(self.counts.sums[0], part[:, 0], change)
         np.add.at(self.counts.squares[0], part[:, 0], change**2)
         self.rows.append(rows)
-        self.answers.append(answers)
+        self.told.append(told)
+        self.strata.append(part[:, 0])
 
     def live(self) -> Live:
         judged = sampling.judge(self.counts, self.design)
         n, drop = int(self.counts.n.sum()), float(judged.drop[0])
         return Live(drop, float(judged.half[0]), None if self.original is None else self.original - drop, self.original, n,
-                    len(self.data), *self.flips, torch.cat(self.rows), torch.cat(self.answers))
+                    len(self.data), *self.flips, torch.cat(self.rows), join(tuple(self.told)), np.concatenate(self.strata))
 
     def nothing_changed(self) -> Live:
         n = len(self.data)
-        return Live(0.0, 0.0, self.original, self.original, n, n, 0, 0, torch.arange(n), self.first.answers)
+        rows = torch.arange(n)
+        return Live(0.0, 0.0, self.original, self.original, n, n, 0, 0, rows, self.first.told(rows), np.zeros(n, np.int64))

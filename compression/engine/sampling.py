@@ -96,6 +96,18 @@ class Tolerance:
         return half <= np.maximum(self.flat, self.share * np.maximum(np.abs(drop) - half, 0))
 
 
+@dataclass(frozen=True)
+class Verdict:
+    """Enough to say on which side of a drop a cell lies, or so narrow that it does not matter."""
+
+    allowed: float
+    flat: float = 0.0025
+
+    def allows(self, drop: Array, half: Array) -> NDArray[np.bool_]:
+        """Whether the interval leaves the allowed drop out, or is narrow."""
+        return (np.abs(drop - self.allowed) > half) | (half <= self.flat)
+
+
 def level(look: int, strict: bool = False) -> float:
     """How many standard errors make the interval at one look.
 

@@ -9,12 +9,14 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from compression.data import Data
 from compression.engine import sampling
-from compression.engine.answers import Answers
+from compression.engine.answers import Answers, told
 from compression.engine.grid import Bank
 from compression.engine.plain import Pairs
-from compression.engine.sampling import Array, Counts, Design, Tolerance
-from compression.zoo.data import Data
+from compression.engine.sampling import Array, Counts, Design, Tolerance, Verdict
+from compression.evaluate import Answers as Told
+from compression.evaluate import join
 
 USUAL = Tolerance()
 
@@ -36,6 +38,12 @@ class Original(NamedTuple):
 
     answers: Tensor  # (n, ...) int64
     margins: Array  # (n,) best score less the next; for text the mean over a window
+    confidence: Tensor  # (n, ...) the probability it gave to its answers
+    loss: Tensor | None  # (n, ...) nats, of the right answers; None without labels
+
+    def told(self, rows: Tensor) -> Told:
+        """Its answers to some of the examples."""
+        return Told(self.answers[rows], self.confidence[rows], None if self.loss is None else self.loss[rows])
 
 
 def unit(first: Original) -> float:
@@ -43,16 +51,28 @@ def unit(first: Original) -> float:
     return 1.0 if first.answers.ndim == 1 else 1 / first.answers.shape[1]
 
 
-def original(fast: Answers, inputs: Tensor, batch: int) -> Original:
+def original(fast: Answers, inputs: Tensor, batch: int, labels: Tensor | None = None) -> Original:
     """One pass over all examples."""
-    answers, margins = [], []
-    for x in inputs.split(batch):
-        scores = fast.engine.scores(x)
-        two = scores.topk(2, -1)
-        answers.append(two.indices[..., 0].clone())
-        margins.append((two.values[..., 0] - two.values[..., 1]).flatten(1).mean(1) if scores.ndim > 2
-                       else two.values[:, 0] - two.values[:, 1])
-    return Original(torch.cat(answers), torch.cat(margins).double().numpy())
+    *_, last = originals(fast, inputs, batch, labels)
+    assert last is not None
+    return last
+
+
+def originals(fast: Answers, inputs: Tensor, batch: int, labels: Tensor | None = None) -> Iterator[Original | None]:
+    """The same batch by batch: None after each but the last."""
+    said: list[Told] = []
+    margins: list[Tensor] = []
+    for rows in torch.arange(len(inputs)).split(batch):
+        if said:
+            yield None
+        with torch.inference_mode():
+            scores = fast.engine.scores(inputs[rows])
+            two = scores.topk(2, -1)
+            said.append(told(scores, two.indices[..., 0], None if labels is None else labels[rows]))
+            gap = two.values[..., 0] - two.values[..., 1]
+            margins.append(gap.flatten(1).mean(1).clone() if gap.ndim > 1 else gap.clone())
+    every = join(tuple(said))
+    yield Original(every.top, torch.cat(margins).double().numpy(), every.confidence, every.loss)
 
 
 @dataclass(frozen=True, eq=False)
@@ -72,7 +92,7 @@ class State:
         return not self.open.any()
 
 
-def adaptive(fast: Answers, bank: Bank, data: Data, first: Original, tolerance: Tolerance = USUAL, strict: bool = False,
+def adaptive(fast: Answers, bank: Bank, data: Data, first: Original, tolerance: Tolerance | Verdict = USUAL, strict: bool = False,
              seed: int = 0, batch: int = 256, strata: int = 8, pilot: int = 96, state: State | None = None) -> Iterator[State]:
     """Measure all cells of a bank, the doubtful ones on more examples, and give the state after each batch of examples.
 
@@ -134,7 +154,7 @@ def _ask(fast: Answers, bank: Bank, data: Data, first: Original, design: Design,
     record = fast.engine.record(x, [frozenset(bank.layers[name].names) for name in layers])
     for places in layers.values():
         asked = [torch.from_numpy(cells[i]) for i in places]
-        answers = fast.changed(x, record, Pairs([bank.weights(i) for i in places], asked))
+        answers = fast.changed(x, record, Pairs([bank.weights(i) for i in places], asked), many=True)
         for i, mine, said in zip(places, asked, answers.split([len(a) for a in asked])):
             was = old[mine]
             change = (said != was).double() if truth is None else (was == truth[mine]).double() - (said == truth[mine]).double()

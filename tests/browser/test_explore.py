@@ -208,19 +208,17 @@ def test_a_scan_fills_stops_and_pins(visit, server, settled):
     shows(page, SMALL, recipe, layers[-1])
     assert page.locator(".st-key-layer input").input_value() == layers[-1]
 
-    other = visit(server)
+    other = visit(server, path="/?net=resnet-20")
     drawn(other, "histogram")
     go(other, "Sensitivity", settled)
     other.get_by_role("button", name="Start scan").click()
-    stop = other.get_by_role("button", name=re.compile(r"Stop, keep [1-9]"))
-    stop.wait_for(timeout=PATIENCE)
-    stop.click()
-    other.get_by_role("button", name="Scan again").wait_for(timeout=PATIENCE)
-    kept = int(re.search(r"(\d+) of 28 cells measured", other.locator('[data-testid="stMain"]').inner_text())[1])
-    assert 1 <= kept < 28
     drawn(other, "scan-heat")
+    other.get_by_text("A first ranking from a few examples").wait_for(timeout=PATIENCE)
+    other.get_by_role("button", name="Stop, keep what there is").click()
+    other.get_by_role("button", name=re.compile("Go on|Scan again")).wait_for(timeout=PATIENCE)
     other.wait_for_function("() => document.querySelector('.st-key-scan-heat .chart-plot')._fullData", timeout=PATIENCE)
-    assert numbers(other, "scan-heat", 0) == kept
+    kept = numbers(other, "scan-heat", 0)
+    assert kept > 0
     go(other, "Explore", settled)
     go(other, "Sensitivity", settled)
     drawn(other, "scan-heat")

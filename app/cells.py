@@ -1,0 +1,67 @@
+"""The cells of a scan as what charts and captions need: tables of numbers and words. Pure."""
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import numpy as np
+
+from app import words
+from app.jobs import eta
+from compression.method import Value
+from compression.sensitivity import Cell, Scan
+
+
+class Tables(NamedTuple):
+    """One row a layer, one column a setting; nan or empty where nothing is known."""
+
+    ranked: bool  # only a ranking so far
+    nats: np.ndarray
+    lost: np.ndarray  # points
+    half: np.ndarray  # points
+    notes: list[list[str]]
+
+    @property
+    def shown(self) -> np.ndarray:
+        return self.nats if self.ranked else self.lost
+
+
+def tables(found: Scan, layers: Sequence[str], values: Sequence[Value]) -> Tables:
+    """All cells, in the order of the layers and settings."""
+    at = {(c.layer, c.value): c for c in found.cells}
+    rows = [[at.get((layer, value)) for value in values] for layer in layers]
+    ranked = not any(c.measured for c in found.cells)
+
+    def numbers(pick: str, times: float) -> np.ndarray:
+        return np.array([[times * getattr(c, pick) if c else np.nan for c in row] for row in rows])
+
+    return Tables(ranked, numbers("nats", 1), numbers("drop", 100), numbers("half", 100), [[note(c, ranked) for c in row] for row in rows])
+
+
+def note(cell: Cell | None, ranked: bool) -> str:
+    """What a cell of a heat map says: its drop in points, or its place in a ranking; a dash where the method does not apply."""
+    if cell is None:
+        return ""
+    if cell.refused:
+        return "–"
+    number = cell.nats if ranked else 100 * cell.drop
+    return "" if number != number else f"{number:.2g}" if ranked else f"{number:.1f}"
+
+
+def said(cell: Cell) -> str:
+    """A cell's drop with its interval, and what it saves."""
+    return f"{100 * cell.drop:.1f} ± {100 * cell.half:.1f} points, saves {words.size(cell.saved_bytes)}"
+
+
+def counted(found: Scan, split: str) -> str:
+    """How many examples the cells were judged on."""
+    return words.asked([c.n for c in found.cells if c.n], found.of, split)
+
+
+def progress(found: Scan | None, seconds: float) -> tuple[float, str]:
+    """How far a scan has come, as a share and in words."""
+    if found is None:
+        return 0.0, "Asking the original"
+    counts = f"{found.settled} of {len(found.cells)} cells settled"
+    doing = {"preparing": "Preparing the layers", "ranking": "A first ranking"}.get(found.stage, counts)
+    left = words.remaining(eta(found.settled, len(found.cells), seconds))
+    return found.settled / max(1, len(found.cells)), f"{doing} · {left}" if left else doing

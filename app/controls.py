@@ -1,0 +1,71 @@
+"""The sidebar's controls: the dials for all layers, what is done to the whole network first, pins, and how things are measured."""
+
+from typing import Any
+
+import streamlit as st
+
+from app import compute, parts, state
+from app.dials import DIALS, FIRST
+from compression.method import Knob
+from compression.registry import answering, method, rewrites
+
+
+def dials() -> None:
+    """The three dials for all layers, each with its method and its further knobs."""
+    st.markdown("**Set all layers**")
+    for which in DIALS:
+        chosen = state.dial_step(which).method
+        _knob(which, method(chosen).knob(which), prominent=True)
+        with st.popover(method(chosen).title, width="stretch"):
+            st.selectbox("Method", answering(which), key=f"method.{which}", format_func=lambda n: method(n).title,
+                         on_change=state.change_method, args=(which,))
+            st.markdown(f"{method(chosen).summary} *{method(chosen).reference}.* Survey section {method(chosen).survey}.")
+            for knob in method(chosen).knobs:
+                if knob.name != which:
+                    _knob(which, knob)
+    st.toggle("Huffman coding", key="huffman", on_change=state.switch_coding, help=method(FIRST["coding"]).summary)
+
+
+def _knob(which: str, knob: Knob, prominent: bool = False) -> None:
+    _widget(knob, prominent, key=state.knob_key(which, knob.name), on_change=state.turn, args=(which,), help=knob.help)
+
+
+def _widget(knob: Knob, prominent: bool = False, **common: Any) -> None:
+    if len(knob.ladder) > 10:
+        st.select_slider(knob.label, knob.ladder, format_func=lambda v: parts.shown(knob, v), **common)
+    elif prominent or len(knob.ladder) <= 3:
+        st.segmented_control(knob.label, knob.ladder, format_func=lambda v: parts.shown(knob, v), width="stretch", **common)
+    else:
+        st.selectbox(knob.label, knob.ladder, format_func=lambda v: parts.shown(knob, v), **common)
+
+
+def pins() -> None:
+    """How many layers follow the dials, with the gestures that change it."""
+    pinned, locked = parts.apart()
+    st.markdown(f":small[{len(state.network().layers) - pinned - locked} layers follow the dials, {pinned} pinned, {locked} locked]")
+    left, right = st.columns(2)
+    left.button("Release pins", on_click=state.release_pins, disabled=not pinned, width="stretch", help="Let all layers follow the dials again.")
+    right.button("Reset", on_click=state.reset, width="stretch", help="Back to what this network opened with.")
+
+
+def first() -> None:
+    """What is done to the whole network before its layers are compressed, and what did not apply to this one."""
+    net, recipe = state.network(), state.recipe()
+    on = {s.method for s in recipe.first}
+    titles = [known.title for name, known in rewrites().items() if name in on]
+    with st.popover(f"First: {', '.join(titles)}" if titles else "First, to the whole network", width="stretch"):
+        for name, known in rewrites().items():
+            st.toggle(known.title, key=f"first.{name}", on_change=state.turn_first, args=(name,),
+                      help=f"{known.summary} {known.reference}. {'Keeps the answers.' if known.exact else 'Changes the answers.'}")
+            for knob in known.knobs if name in on else ():
+                _widget(knob, key=f"first.{name}.{knob.name}", on_change=state.turn_first, args=(name,), help=knob.help)
+    for sentence in compute.compressed(net, recipe).passed_over:
+        st.markdown(f":small[Passed over: {sentence}]")
+
+
+def measuring() -> None:
+    """How answers are measured."""
+    st.toggle("Shadow check", key="shadow", help="Asks the plain path as well, for every twentieth piece of work, and throws a result away "
+                                                 "with a sentence if any answer differs.")
+    if state.shadow():
+        st.markdown(f":small[{compute.instrument(state.network(), parts.SHADOW).checked:,} answers compared so far, none different.]")

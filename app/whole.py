@@ -1,0 +1,81 @@
+"""Rewritings of the whole network on the Methods page: what they change, whether the answers stay, and what quantization gains by them."""
+
+import time
+
+import pandas as pd
+import streamlit as st
+
+from app import bench, chart, contrast, drawings, parts, state, words
+from app.chart.ticker import tick
+from compression.network import Network
+from compression.recipe import Recipe, Step, step
+from compression.registry import rewrites
+from compression.rewrite import CLOSE
+
+THEN = {0: "nothing", 8: "8 bit", 4: "4 bit", 3: "3 bit", 2: "2 bit"}
+MOST = 40  # layers drawn
+
+
+def show() -> None:
+    """One rewriting, tried on the network on screen."""
+    net = state.network()
+    left, right = st.columns(2, gap="large")
+    name = left.selectbox("Rewriting", list(rewrites()), format_func=lambda n: rewrites()[n].title, key="bench.method.rewriting",
+                          persist_state="session")
+    then = right.segmented_control("Then quantize all layers, one scale each", THEN, default=4, format_func=THEN.get, key="bench.then",
+                                   width="stretch", persist_state="session", help="Round all weights to so many bits, with it and without.")
+    known = rewrites()[name]
+    bench.explained(known)
+    left, right = st.columns([1, 3], gap="large")
+    with left:
+        chosen = step(name, **{k.name: bench.turn(name, k) for k in known.knobs})
+        st.markdown(":small[Keeps the answers, rounding apart.]" if known.exact else ":small[Changes the answers; measure before you keep it.]")
+        for term, meaning in known.terms:
+            st.markdown(f":small[**{term}**: {meaning}]")
+    with right:
+        with st.spinner(f"Rewriting {net.title}…"):
+            tried = contrast.rewriting(net, chosen)
+        if tried.why:
+            st.info(f"{tried.why} Pick another network in the sidebar.", icon=":material/block:")
+            return
+        _tried(net, chosen, tried, 4 if then is None else then)
+
+
+def _tried(net: Network, chosen: Step, tried: contrast.Rewriting, then: int) -> None:
+    cards(net, chosen, then)
+    changed = sum(not m.same for m in tried.layers)
+    kept = "the same" if tried.difference <= CLOSE else "not the same"
+    st.markdown(f"**{changed} of {len(tried.layers)} layers change.** The answers are {kept}: on a few examples no score moves by more than "
+                f"{words.share(tried.difference, 4 if tried.difference < 1e-3 else 1)} of the largest. "
+                f"The file takes {words.size(tried.file_after)}, was {words.size(tried.file_before)}.")
+    shown = tried.layers[:MOST]
+    chart.show(drawings.rewritten([m.layer for m in shown], [m.peak_before for m in shown], [m.peak_after for m in shown]), key="bench.whole",
+               alt="How far each layer's largest weight stands out, before and after", height=150 + 22 * len(shown))
+    st.dataframe(pd.DataFrame({
+        "layer": [m.layer for m in tried.layers], "change": [_change(m) for m in tried.layers], "before": [m.before for m in tried.layers],
+        "after": [m.after for m in tried.layers],
+    }), hide_index=True, width="stretch", height="auto" if len(tried.layers) <= 10 else 390, alt="Layers before and after the rewriting",
+        column_config={"layer": "Layer", "change": "What changed", "before": st.column_config.NumberColumn("Weights before", format="localized"),
+                       "after": st.column_config.NumberColumn("Weights after", format="localized")})
+    st.button("Begin the recipe with it", on_click=state.set_recipe, args=(state.recipe().with_first(chosen),),
+              help="It then comes before all that is done to the layers. Explore shows what becomes of it.")
+
+
+def _change(moved: contrast.Moved) -> str:
+    if moved.change is None:
+        return "another shape" if moved.after else "takes another layer’s weights"
+    return f"its weights, by {words.share(moved.change)}" if moved.change else "nothing"
+
+
+@st.fragment
+def cards(net: Network, chosen: Step, then: int) -> None:
+    """The accuracy with the rewriting and without it, both after the same quantization."""
+    default = (step("quantization.uniform", bits=then, per="tensor"),) if then else ()
+    jobs = [parts.judgement(recipe, f"bench.{which}") for which, recipe in (("without", Recipe(default)), ("with", Recipe(default, first=(chosen,))))]
+    after = f", then {THEN[then]}" if then else ""
+    for column, (job, progress), label in zip(st.columns(2), jobs, (f"As trained{after}", f"Rewritten{after}"), strict=True):
+        with column:
+            st.markdown(f":small[{label}]")
+            parts.accuracy_card(job, progress)
+    more = any(parts.more_to_come(job, progress) for job, progress in jobs)
+    tick(more, time.monotonic_ns() % 10**9, 100, key="bench.whole.tick")
