@@ -65,7 +65,7 @@ METHOD = Method(
     title="Optimal Brain Surgeon",
     summary="Weights go one at a time, the one missed least first, and after each the others of that output change to make up for it.",
     reference="Hassibi and Stork 1993, NIPS 5, equation 5; layer by layer: Dong et al. 2017, arXiv:1705.07565; Frantar and Alistarh 2022",
-    survey="3.1",
+    survey="3.3.1",
     knobs=(Knob("sparsity", "Sparsity", LADDER, 0.5, "Share of each output's weights set to zero, least missed first.", "fall", off=0.0),),
     prepare=prepare,
     answer=answer,

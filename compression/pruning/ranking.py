@@ -61,7 +61,6 @@ def removed(scores: Sequence[Tensor], ladder: Sequence[float] = LADDER) -> Tenso
     wanted = np.rint(np.array(ladder) * len(everything)).astype(int)
     threshold = everything[np.maximum(wanted - 1, 0)]
     below, upto = (np.stack([np.searchsorted(e, threshold, side) for e in each]) for side in ("left", "right"))
-    below[:, wanted == 0] = 0
     ties = upto - below
     before = ties.cumsum(0) - ties
     return torch.from_numpy(below + np.clip(wanted - below.sum(0) - before, 0, ties))

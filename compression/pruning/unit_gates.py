@@ -66,7 +66,7 @@ METHOD = Method(
     title="Unit pruning by gates",
     summary="Put a gate on each output, see how the loss leans on it, and forget the outputs whose gates can be shut at the least cost.",
     reference="Mozer and Smolensky 1989, Skeletonization, NIPS 1; Molchanov et al. 2017, arXiv:1611.06440; Theis et al. 2018, arXiv:1801.05787",
-    survey="3.4",
+    survey="3.3",
     knobs=(
         Knob("sparsity", "Sparsity", LADDER, 0.5, "Share of outputs set to zero, least worth first.", off=0.0),
         Knob("score", "An output is worth", SCORES, "taylor",
