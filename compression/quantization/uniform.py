@@ -41,16 +41,14 @@ def answer(ranges: Ranges, bits: int, symmetric: bool, per: str, clip: str = "mi
     groups = _grouped(weight, ranges.size[per])
     low, high = _ends(ranges, groups, bits, per, clip)
     scale = torch.maximum(-low, high) / (middle - 1) if symmetric else (high - low) / (top - bottom)
-    if clip == "mse":
-        share = _share(groups, scale, None if symmetric else low, bits, bottom)
+    if clip in ("mse", "kl"):
+        share = _alike(groups, low, high, middle) if clip == "kl" else _share(groups, scale, None if symmetric else low, bits, bottom)
         low, scale = low * share, scale * share
     scale = _storable(scale, bits, per)
     step = scale.float()
     codes = groups * (1 / step)[:, None]  # (groups, size); times 1 / step, as torch does
-    if rounding == "stochastic":
-        codes = codes.add_(torch.rand(codes.shape, generator=torch.Generator().manual_seed(0))).floor_()
-    else:
-        codes = codes.round_()
+    chance = torch.rand(codes.shape, generator=torch.Generator().manual_seed(0)) if rounding == "stochastic" else None
+    codes = codes.round_() if chance is None else codes.add_(chance).floor_()
     zero = None if symmetric else (bottom - low / step).round().clamp(bottom, top)
     codes = (codes.add_(middle) if zero is None else codes.add_(zero[:, None])).clamp_(bottom, top)
     small = torch.uint8 if bits <= 8 else torch.int32
@@ -61,7 +59,7 @@ def answer(ranges: Ranges, bits: int, symmetric: bool, per: str, clip: str = "mi
 def _ends(ranges: Ranges, groups: Tensor, bits: int, per: str, clip: str) -> tuple[Tensor, Tensor]:
     """The values on the outermost levels, 0 between them, both (groups,): never beyond the least and the largest weight."""
     low, high = ranges.low[per], ranges.high[per]
-    if clip in ("minmax", "mse"):
+    if clip in ("minmax", "mse", "kl"):
         return low, high
     least, largest = clipping.bell(groups, clip, bits) if clip in ("laplace", "gauss") else ranges.tails[per][clip]
     return torch.maximum(low, least.clamp(max=0)), torch.minimum(high, largest.clamp(min=0))
@@ -72,6 +70,13 @@ def _share(groups: Tensor, scale: Tensor, low: Tensor | None, bits: int, bottom:
     scale = torch.where(scale < torch.finfo(scale.dtype).tiny, torch.ones_like(scale), scale)
     zero = torch.full_like(scale, 2 ** (bits - 1)) if low is None else (bottom - low / scale).round().clamp(bottom, 2**bits - 1)
     return clipping.least_error(groups, scale, bottom - zero, 2**bits - 1 - zero)
+
+
+def _alike(groups: Tensor, low: Tensor, high: Tensor, levels: int) -> float:
+    """The share of its range that TensorRT's rule leaves each group, one for all: a group alone is too small for a histogram."""
+    reach = torch.maximum(-low, high).clamp(min=1e-30)
+    counts = torch.histc(groups.abs() / reach[:, None], clipping.BINS, 0, 1)
+    return clipping.most_alike(counts.double().numpy(), levels)
 
 
 def sizes(shape: tuple[int, ...]) -> dict[str, int]:
@@ -111,7 +116,7 @@ def _storable(scale: Tensor, bits: int, per: str) -> Tensor:
 METHOD = Method(
     title="Uniform quantization",
     summary="Write each weight as a small whole number times a scale that it shares with its neighbours.",
-    reference="Jacob et al. 2018, arXiv:1712.05877; clip rules: Banner et al. 2018 (ACIQ), arXiv:1810.05723; "
+    reference="Jacob et al. 2018, arXiv:1712.05877; clip rules: Banner et al. 2018 (ACIQ), arXiv:1810.05723, Migacz 2017 (KL); "
               "stochastic rounding: Gupta et al. 2015, arXiv:1502.02551",
     survey="6.1",
     knobs=(
@@ -122,8 +127,8 @@ METHOD = Method(
         Knob("per", "One scale per", ("tensor", "channel", "group"), "channel",
              "Which weights share a scale: all, those of one output channel, or about 64 neighbours."),
         Knob("clip", "Clip rule", clipping.RULES, "minmax",
-             "How far levels reach: to the last weight, to a percentile, to where the squared error is least, or to where it would "
-             "be for a bell curve (ACIQ)."),
+             "How far levels reach: to the last weight, to a percentile, to where the squared error is least or would be for a bell curve "
+             "(ACIQ), or to where the histogram changes least (KL, TensorRT's)."),
         Knob("rounding", "Rounding", ("nearest", "stochastic"), "nearest",
              "Stochastic goes up as often as a weight is near to the level above: wrong more often, but right on average."),
         Knob("narrow", "Narrow range", (False, True), False,
