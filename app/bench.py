@@ -19,12 +19,20 @@ FAMILY = {"rewriting": "Whole network", "lowrank": "Low rank", "pruning": "Pruni
           "coding": "Coding"}
 FIRST = {"lowrank": "lowrank.svd", "pruning": "pruning.magnitude", "sharing": "sharing.kmeans", "quantization": "quantization.uniform",
          "coding": "coding.huffman"}
-WIDE = 26  # characters of all rungs together that fit beside one another in the narrow column
+WIDE = 20  # characters of all rungs together, with three more for each, that fit beside one another in the narrow column
 
 
 def explained(known: Method) -> None:
     """What it does, who wrote it, and where the survey has it."""
     st.markdown(f"{known.summary} :small[*{known.reference}.* O’Neill’s survey, section {known.survey}.]")
+
+
+def terms(known: Method) -> None:
+    """What its words mean, for those who ask."""
+    if known.terms:
+        with st.expander("Words"):
+            for term, meaning in known.terms:
+                st.markdown(f":small[**{term}**: {meaning}]")
 
 
 def turn(name: str, knob: Knob) -> Value:
@@ -35,7 +43,7 @@ def turn(name: str, knob: Knob) -> Value:
     common = dict(key=f"bench.{name}.{knob.name}", help=knob.help, format_func=lambda v: parts.shown(knob, v), persist_state="session")
     if len(knob.ladder) > 10:
         return st.select_slider(knob.label, knob.ladder, value=knob.default, **common)
-    if sum(map(len, shown)) + 2 * len(shown) > WIDE:
+    if sum(map(len, shown)) + 3 * len(shown) > WIDE:
         return st.selectbox(knob.label, knob.ladder, index=knob.ladder.index(knob.default), **common)
     chosen = st.segmented_control(knob.label, knob.ladder, default=knob.default, width="stretch", **common)
     return knob.default if chosen is None else chosen
@@ -91,7 +99,8 @@ def along(net: Network, layer: str, chain: tuple[Step, ...]) -> None:
     rows, columns = corner.before.shape
     with places[-1]:
         chart.show(drawings.matrices(*corner), key="bench.corner", alt="A corner of the weight as trained, as stored, and the difference", height=300)
-        st.caption(f"The first {rows} outputs by {columns} inputs, weight by weight; blue is negative, orange positive. Grey is exactly zero.")
+        st.caption(f"The first {rows} outputs by {columns} inputs, weight by weight; blue is negative, orange positive, "
+                   "grey exactly zero. The difference has a scale of its own.")
     if not known.knobs:
         return
     knob = known.knobs[0]

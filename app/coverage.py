@@ -14,7 +14,7 @@ LIVE, LATER = "runs live", "not here yet"
 GLYPHS = {LIVE: "●", "slow once": "◐", "trains here": "▲", "recorded run of ours": "■", "small analogue": "◇", LATER: "○", "not here": "✕"}
 MEANING = {
     LIVE: "answers a dial on a trained network at once",
-    "slow once": "searches for a second or more, then answers a dial",
+    "slow once": "works for a second or more, once, and then answers a dial",
     "trains here": "trains in minutes on this machine",
     "recorded run of ours": "was run by us, and its results ship",
     "small analogue": "the idea in small; the paper's own scale is out of reach",

@@ -60,12 +60,14 @@ def found(kind: str, title: str, values: np.ndarray, x: str, y: str, at: Sequenc
 
 
 def matrices(before: np.ndarray, after: np.ndarray) -> go.Figure:
-    """A corner of a weight as trained, as stored and the difference, on one scale; entries that are exactly zero are grey."""
+    """A corner of a weight as trained and as stored, on one scale, and the difference on its own; entries that are exactly zero are grey."""
     top = float(max(np.abs(before).max(), np.abs(after).max())) or 1.0
-    titles, cells, layout = ("as trained", "as stored", "difference"), [], {}
+    off = float(np.abs(after - before).max())
+    titles, cells, layout = ("as trained", "as stored", f"difference, to {off:.2g}"), [], {}
     for i, values in enumerate((before, after, after - before), start=1):
         shown = np.where(values == 0, np.nan, values) if i < 3 else values
-        cells.append({"type": "heatmap", "z": shown, "colorscale": DIVERGING, "zmin": -top, "zmax": top, "showscale": i == 3, "hoverongaps": False,
+        most = top if i < 3 else off or 1.0
+        cells.append({"type": "heatmap", "z": shown, "colorscale": DIVERGING, "zmin": -most, "zmax": most, "showscale": i == 2, "hoverongaps": False,
                       "colorbar": {"thickness": 10}, "hovertemplate": "output %{y}, input %{x}: %{z:.4f}<extra></extra>",
                       "xaxis": f"x{i}", "yaxis": f"y{i}"})
         left = (i - 1) * 0.345
@@ -103,5 +105,5 @@ def rewritten(names: Sequence[str], before: Sequence[float], after: Sequence[flo
     dots = [{**common, "x": list(before), "name": "before", "marker": {"size": 11, "symbol": "circle-open", "color": OLD, "line": {"width": 2}}},
             {**common, "x": list(after), "name": "after", "marker": {"size": 8, "color": NEW}}]
     return figure("How far does the largest weight stand out?", "largest weight beside the root of the mean square", "", dots,
-                  subtitle="grey ring: before · blue dot: after; further left is easier to quantize", xaxis_rangemode="tozero",
+                  subtitle="ring: before · dot: after; left is easier to quantize", xaxis_rangemode="tozero",
                   yaxis={"autorange": "reversed", "automargin": True, "ticksuffix": " ", "type": "category"})

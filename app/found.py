@@ -215,7 +215,7 @@ def _fates(title: str, told: str, x: np.ndarray, setting: Setting) -> Drawn:
     gone = (setting.decoded == 0).flatten().numpy()
     middles = [_number(float(np.median(x[which]))) if which.any() else "none" for which in (gone, ~gone)]
     said = f"{told}Of the removed weights half are below {middles[0]}, of the kept ones half are below {middles[1]}."
-    return Drawn(f"{title} of what is kept and what is removed", "spread", x, title.lower(), "weights per bin", said, gone=gone)
+    return Drawn(f"{title} of the kept and the removed", "spread", x, title.lower(), "weights per bin", said, gone=gone)
 
 
 def _map(title: str, told: str, names: Sequence[str], x: np.ndarray, setting: Setting) -> Drawn:

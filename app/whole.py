@@ -30,8 +30,7 @@ def show() -> None:
     with left:
         chosen = step(name, **{k.name: bench.turn(name, k) for k in known.knobs})
         st.markdown(":small[Keeps the answers, rounding apart.]" if known.exact else ":small[Changes the answers; measure before you keep it.]")
-        for term, meaning in known.terms:
-            st.markdown(f":small[**{term}**: {meaning}]")
+        bench.terms(known)
     with right:
         with st.spinner(f"Rewriting {net.title}…"):
             tried = contrast.rewriting(net, chosen)
@@ -44,9 +43,9 @@ def show() -> None:
 def _tried(net: Network, chosen: Step, tried: contrast.Rewriting, then: int) -> None:
     cards(net, chosen, then)
     changed = sum(not m.same for m in tried.layers)
-    kept = "the same" if tried.difference <= CLOSE else "not the same"
-    st.markdown(f"**{changed} of {len(tried.layers)} layers change.** The answers are {kept}: on a few examples no score moves by more than "
-                f"{words.share(tried.difference, 4 if tried.difference < 1e-3 else 1)} of the largest. "
+    kept = ("The answers stay as they are, rounding apart." if tried.difference <= CLOSE else
+            f"The answers move: on a few examples a score by up to {words.share(tried.difference)} of the largest.")
+    st.markdown(f"**{changed} of {len(tried.layers)} layers change.** {kept} "
                 f"The file takes {words.size(tried.file_after)}, was {words.size(tried.file_before)}.")
     shown = tried.layers[:MOST]
     chart.show(drawings.rewritten([m.layer for m in shown], [m.peak_before for m in shown], [m.peak_after for m in shown]), key="bench.whole",
@@ -55,7 +54,8 @@ def _tried(net: Network, chosen: Step, tried: contrast.Rewriting, then: int) -> 
         "layer": [m.layer for m in tried.layers], "change": [_change(m) for m in tried.layers], "before": [m.before for m in tried.layers],
         "after": [m.after for m in tried.layers],
     }), hide_index=True, width="stretch", height="auto" if len(tried.layers) <= 10 else 390, alt="Layers before and after the rewriting",
-        column_config={"layer": "Layer", "change": "What changed", "before": st.column_config.NumberColumn("Weights before", format="localized"),
+        column_config={"layer": "Layer", "change": st.column_config.TextColumn("Its weights", width="medium"),
+                       "before": st.column_config.NumberColumn("Weights before", format="localized"),
                        "after": st.column_config.NumberColumn("Weights after", format="localized")})
     st.button("Begin the recipe with it", on_click=state.set_recipe, args=(state.recipe().with_first(chosen),),
               help="It then comes before all that is done to the layers. Explore shows what becomes of it.")
@@ -64,7 +64,7 @@ def _tried(net: Network, chosen: Step, tried: contrast.Rewriting, then: int) -> 
 def _change(moved: contrast.Moved) -> str:
     if moved.change is None:
         return "another shape" if moved.after else "takes another layer’s weights"
-    return f"its weights, by {words.share(moved.change)}" if moved.change else "nothing"
+    return f"moved by {words.share(moved.change)}" if moved.change else "as they were"
 
 
 @st.fragment

@@ -37,8 +37,7 @@ def show() -> None:
     with left:
         own = step(name, **{k.name: bench.turn(name, k) for k in known.knobs})
         before = _stack(own)
-        for term, meaning in known.terms:
-            st.markdown(f":small[**{term}**: {meaning}]")
+        bench.terms(known)
     chain = (*before, own) if before else trial.alone(name, own)
     with right:
         applies = _tried(layer, chain)
