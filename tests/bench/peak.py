@@ -15,9 +15,9 @@ import torch
 MB = 1_000_000
 
 
-def peak(size: int = 768, times: int = 9) -> float:
+def peak(size: int = 768, times: int = 9, dtype: torch.dtype = torch.float32) -> float:
     """Operations a second, the median of several products of square matrices, by the processor's own clock for this process."""
-    a, b = torch.randn(2, size, size)
+    a, b = torch.randn(2, size, size).to(dtype)
     found = []
     for _ in range(times):
         start = time.process_time()
