@@ -130,8 +130,8 @@ def examined(kind: str, examples: int, **size: int) -> Iterator[Row]:
     yield from asked(network(kind, kind, module, example=x[:1]), examples, 1)
 
 
-def scanned(name: str, examples: int, grid: bool) -> Iterator[Row]:
-    """A complete scan of a shipped network: every layer, twelve rungs, to the usual tolerance; and the full grid."""
+def scanned(name: str, examples: int, grid: int) -> Iterator[Row]:
+    """A complete scan of a shipped network: every layer, twelve rungs, to the usual tolerance; and the full grid of some images."""
     net = shipped.load(name)
     data = net.data["test"]
     data = Data(data.name, data.split, data.inputs[:examples], data.labels[:examples], data.classes, data.kind)
@@ -147,7 +147,7 @@ def scanned(name: str, examples: int, grid: bool) -> Iterator[Row]:
     assert state.done
     yield f"complete scan, {len(bank.cells)} cells, {len(data):,} images", spent
     if grid:
-        yield "full grid", cost(lambda: sum(len(b.rows) for b in full(fast, bank, data.inputs, torch.arange(len(data)), 128)))[0]
+        yield f"full grid, {grid:,} images", cost(lambda: sum(len(b.rows) for b in full(fast, bank, data.inputs, torch.arange(grid), 128)))[0]
 
 
 def points(quick: bool) -> dict[str, list[tuple[float, dict[str, Any]]]]:
@@ -162,7 +162,7 @@ def points(quick: bool) -> dict[str, list[tuple[float, dict[str, Any]]]]:
         "examples": [(n, dict(do="examined", kind="chain", weights=10**5, layers=10, examples=n)) for n in examples],
         "encoder": [(22.7e6, dict(do="grown", kind="encoder", weights_about=22_700_000, examples=500))],
         "decoder": [] if quick else [(124.4e6, dict(do="grown", kind="decoder", weights_about=124_400_000, examples=64, scanned=1))],
-        "resnet-20": [(1_000 if quick else 10_000, dict(do="scanned", name="resnet-20", examples=1_000 if quick else 10_000, grid=not quick))],
+        "resnet-20": [(n, dict(do="scanned", name="resnet-20", examples=n, grid=n // 10)) for n in ([1_000] if quick else [10_000])],
     }
 
 
