@@ -161,12 +161,26 @@ def network(name: str) -> Network:
 
 def fingerprint(net: Network, recipe: Recipe) -> tuple[tuple[Step, ...], ...]:
     """What a recipe comes to on this network, layer by layer: equal for recipes that do the same."""
-    return (recipe.first, *(recipe.chain(layer.name) for layer in net.layers))
+    return (recipe.first, recipe.repairs, *(recipe.chain(layer.name) for layer in net.layers))
 
 
 def compressed(net: Network, recipe: Recipe) -> Compressed:
-    """A recipe on a network; layers done before are not done again."""
-    return compress(net, recipe, memo())
+    """A recipe on a network; layers done before are not done again. Without its repairs until these have been made."""
+    return memo().get(_repaired(net, recipe)) or compress(net, replace(recipe, repairs=()), memo())
+
+
+def _repaired(net: Network, recipe: Recipe) -> Any:
+    return "repaired", net.digest, fingerprint(net, recipe)
+
+
+def waits_for_repairs(net: Network, recipe: Recipe) -> bool:
+    """Whether a recipe's repairs are still to be made."""
+    return bool(recipe.repairs) and _repaired(net, recipe) not in memo()
+
+
+def complete(net: Network, recipe: Recipe) -> Compressed:
+    """A recipe on a network with its repairs, which take seconds the first time."""
+    return kept(_repaired(net, recipe), lambda: compress(net, recipe, memo())) if recipe.repairs else compressed(net, recipe)
 
 
 def kept(key: Any, make: Callable[[], Any]) -> Any:
@@ -180,11 +194,11 @@ def kept(key: Any, make: Callable[[], Any]) -> Any:
 def pictures(net: Network, recipe: Recipe) -> tuple[Picture, ...]:
     """One picture for each layer, in network order."""
     done = compressed(net, recipe)
-    rows = []
+    rows, repaired = [], fingerprint(net, recipe) if done.notes else ()
     for layer in done.network.layers:
         chain = recipe.chain(layer.name)
         form, refused = done.encoded[layer.name], done.refused[layer.name]
-        rows.append(kept(("picture", done.network.digest, layer.name, chain), lambda args=(layer, chain, form, refused): picture(*args)))
+        rows.append(kept(("picture", done.network.digest, layer.name, chain, repaired), lambda args=(layer, chain, form, refused): picture(*args)))
     return tuple(rows)
 
 
@@ -203,7 +217,7 @@ class Costs(NamedTuple):
 
 def costs(net: Network, recipe: Recipe) -> Costs:
     """Everything about a recipe that needs no data."""
-    return kept(("costs", net.digest, fingerprint(net, recipe)), lambda: _costs(net, recipe))
+    return kept(("costs", net.digest, fingerprint(net, recipe), waits_for_repairs(net, recipe)), lambda: _costs(net, recipe))
 
 
 def _costs(net: Network, recipe: Recipe) -> Costs:
@@ -238,7 +252,8 @@ def judging(net: Network, recipe: Recipe, split: str, shadow: float = 0.0) -> It
     if found is not None:
         yield found
         return
-    done = compressed(net, recipe)
+    done = complete(net, recipe)
+    yield None
     try:
         for progress in instrument(done.network, shadow).judging(done, data, instrument(net)):
             yield progress
@@ -273,4 +288,4 @@ def studying(net: Network, recipes: list[Recipe], split: str, close: float) -> I
 
 def packed(net: Network, recipe: Recipe) -> bytes:
     """The file itself."""
-    return pack(compressed(net, recipe))
+    return pack(complete(net, recipe))

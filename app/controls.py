@@ -7,7 +7,7 @@ import streamlit as st
 from app import compute, parts, state
 from app.dials import DIALS, FIRST
 from compression.method import Knob
-from compression.registry import answering, method, rewrites
+from compression.registry import answering, method, repairs, rewrites
 
 
 def dials() -> None:
@@ -61,6 +61,19 @@ def first() -> None:
                 _widget(knob, key=f"first.{name}.{knob.name}", on_change=state.turn_first, args=(name,), help=knob.help)
     for sentence in compute.compressed(net, recipe).passed_over:
         st.markdown(f":small[Passed over: {sentence}]")
+
+
+def repairing() -> None:
+    """Repairs without training, after all layers are stored: each is kept only if it helps on held-out training examples."""
+    net, recipe = state.network(), state.recipe()
+    if "train" not in net.data:
+        return
+    on = len(recipe.repairs)
+    st.button("Repair in one click" if not on else "Take the repairs off", on_click=state.suggest_repairs, width="stretch",
+              help="Seconds, and no training: what fits this recipe is switched on, and kept if held-out training examples agree.")
+    with st.popover(f"Repairs: {on} on" if on else "Repairs", width="stretch"):
+        for name, known in repairs().items():
+            st.toggle(known.title, key=f"repair.{name}", on_change=state.turn_repair, args=(name,), help=f"{known.summary} {known.reference}.")
 
 
 def measuring() -> None:

@@ -1,6 +1,8 @@
 """What the three dials mean for a recipe. Pure: a recipe in, a recipe out."""
 
 from collections.abc import Callable, Mapping
+from dataclasses import replace
+from fnmatch import fnmatchcase
 from typing import Any
 
 from compression.method import Value
@@ -60,3 +62,17 @@ def folded(some: Recipe, edits: Mapping[int, Mapping[str, Any]], names: list[str
                 now = next(s for s in some.default if dial(s.method) == which)
                 some = some.without_pin(layer, which) if value is None else some.with_pin(layer, pinned(now, which, read(value)))
     return some
+
+
+def fitting(some: Recipe, layers: list[str], title: str) -> tuple[Recipe, list[str]]:
+    """A link's recipe without what it sets for layers that a network does not have, and a sentence for each."""
+    unfit: list[str] = []
+
+    def fits(pattern: str) -> bool:
+        known = any(fnmatchcase(layer, pattern) for layer in layers)
+        if not known:
+            unfit.append(f"{title} has no layer “{pattern[:40]}”, so what the link sets for it was left out.")
+        return known
+
+    overrides, locked = tuple(o for o in some.overrides if fits(o.pattern)), tuple(p for p in some.locked if fits(p))
+    return replace(some, overrides=overrides, locked=locked), unfit

@@ -38,6 +38,7 @@ with st.sidebar:
     opening.header()
     controls.dials()
     controls.first()
+    controls.repairing()
     controls.pins()
     controls.measuring()
 for note in state.notes():

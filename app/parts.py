@@ -63,6 +63,11 @@ def results(answers: DeltaGenerator) -> None:
     Streamlit may answer only one.
     """
     net, recipe = state.network(), state.recipe()
+    waits = compute.waits_for_repairs(net, recipe)
+    if state.remember("drawn.waiting", lambda: waits) and not waits:
+        state.recall("drawn.waiting", False)
+        st.rerun()  # the repairs are made: the whole page shows them
+    state.recall("drawn.waiting", waits)
     costs = compute.costs(net, recipe)
     job, progress = judgement()
     told = None
@@ -87,6 +92,8 @@ def results(answers: DeltaGenerator) -> None:
     error.metric("SQNR", "exact" if costs.sqnr == float("inf") else f"{_decibels(costs.sqnr)} dB",
                  f"{words.share(costs.zeros, 0)} zero", delta_color="off", delta_arrow="off", border=True,
                  help="Signal to noise of all weights together: 6 dB is about one bit. Higher is closer to the original.")
+    for note in compute.compressed(net, recipe).notes:
+        st.markdown(f":small[{words.repair(note.title, note.told, note.accepted, note.before, note.after)}]")
     changed_examples(answers, job, progress)
     tick(more_to_come(job, progress), time.monotonic_ns() % 10**9, 100, key="results.tick")
 
@@ -97,7 +104,8 @@ def _where(progress: Progress) -> str:
 
 
 def _pending(job: jobs.Job) -> str:
-    return job.error or "Accuracy: measuring…"
+    waits = compute.waits_for_repairs(state.network(), state.recipe())
+    return job.error or ("Repairing…" if waits else "Accuracy: measuring…")
 
 
 def accuracy_card(job: jobs.Job | None, progress: Progress | None) -> None:
@@ -106,8 +114,8 @@ def accuracy_card(job: jobs.Job | None, progress: Progress | None) -> None:
     title = "Next character" if net.data and net.data[state.split()].kind == "text" else "Accuracy"
     if progress is None:
         before = state.remember("told", lambda: None)
-        stale = f"was {before}" if before else "no estimate yet"
-        value = "no data" if job is None else "failed" if job.error else "measuring…"
+        stale = f"was {before}" if before else "measuring"
+        value = "no data" if job is None else "failed" if job.error else "…"
         st.metric(title, value, stale if job else "give data to measure", delta_color="off", delta_arrow="off", border=True)
         return
     q = progress.quality

@@ -7,18 +7,18 @@ widgets, before anything is drawn.
 import uuid
 from collections.abc import Callable, Mapping
 from dataclasses import replace
-from fnmatch import fnmatchcase
 from typing import Any
 
 import streamlit as st
 
 from app import compute
-from app.dials import DIALS, FIRST, complete, folded, lean, nearest, opening
+from app.dials import DIALS, FIRST, complete, fitting, folded, lean, nearest, opening
 from compression.link import from_link, to_link
 from compression.method import Value
 from compression.network import Network
 from compression.recipe import Override, Recipe, Step, step
-from compression.registry import dial, known, method, rewrites
+from compression.registry import dial, known, method, repairs, rewrites
+from compression.repair.click import suggested
 
 OPENING = "lenet-5"
 JUDGES = ("validation", "test")  # the data that can be picked to judge on
@@ -38,10 +38,11 @@ def begin(first: str | None, trouble: str | None) -> None:
     compute.arrive(ss.owner)
     ss.net = _known(words.get("net", first or OPENING))
     ss.recipe = complete(opening())
-    if any(key in words for key in ("first", "do", "pin", "only", "lock", "seed", "v")):  # "v" alone: a link in which every dial is off
+    if any(key in words for key in ("first", "do", "pin", "only", "lock", "seed", "repair", "v")):  # "v" alone: a link in which every dial is off
         recipe, unread = from_link(words)
-        ss.notes += unread
-        ss.recipe = complete(_that_fits(recipe))
+        recipe, unfit = fitting(recipe, [layer.name for layer in network().layers], network().title)
+        ss.notes += unread + unfit
+        ss.recipe = complete(recipe)
     ss.split = _asked(words.get("on", ""), [s for s in JUDGES if s in network().data], _first_split(), "data")
     ss.focus = _asked(words.get("layer", ""), [layer.name for layer in network().layers], _largest(), "layer")
     _mirror()
@@ -54,17 +55,6 @@ def _asked(wanted: str, there: list[str], otherwise: str, what: str) -> str:
     st.session_state.notes.append(f"The link asks for the {what} “{wanted[:40]}”, which {network().title} does not have"
                                   f"{f'; {otherwise} is shown' if otherwise else ''}.")
     return otherwise
-
-
-def _that_fits(some: Recipe) -> Recipe:
-    """A link's recipe without what it sets for layers that this network does not have, each with a note."""
-    def fits(pattern: str) -> bool:
-        known = any(fnmatchcase(layer.name, pattern) for layer in network().layers)
-        if not known:
-            st.session_state.notes.append(f"{network().title} has no layer “{pattern[:40]}”, so what the link sets for it was left out.")
-        return known
-
-    return replace(some, overrides=tuple(o for o in some.overrides if fits(o.pattern)), locked=tuple(p for p in some.locked if fits(p)))
 
 
 def _known(name: str) -> str:
@@ -160,6 +150,8 @@ def _mirror() -> None:
         ss[f"first.{name}"] = chosen is not None
         for knob in declared.knobs:
             ss[f"first.{name}.{knob.name}"] = chosen[knob.name] if chosen else knob.default
+    for name in repairs():
+        ss[f"repair.{name}"] = name in recipe().repairs
     ss["huffman"] = any(dial(s.method) == "coding" for s in recipe().default)
 
 
@@ -207,6 +199,16 @@ def turn_first(name: str) -> None:
         return
     knobs = {k.name: ss.get(f"first.{name}.{k.name}") for k in known(name).knobs}
     set_recipe(recipe().with_first(step(name, **{k: v for k, v in knobs.items() if v is not None})))
+
+
+def turn_repair(name: str) -> None:
+    """A repair was switched on or off."""
+    set_recipe(recipe().with_repair(name, st.session_state[f"repair.{name}"]), False)
+
+
+def suggest_repairs() -> None:
+    """The repairs that fit what is on screen, or none."""
+    set_recipe(replace(recipe(), repairs=() if recipe().repairs else suggested(network(), recipe())))
 
 
 def switch_coding() -> None:

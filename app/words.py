@@ -148,3 +148,10 @@ def asked(counts: Sequence[int], of: int, split: str) -> str:
     low, high = min(counts), max(counts)
     each = f"{low:,}" if low == high else f"{low:,} to {high:,}"
     return f"Each cell: all {of:,} {split} examples." if low == of else f"Each cell: {each} of {of:,} {split} examples."
+
+
+def repair(title: str, told: str, accepted: bool, before: float, after: float) -> str:
+    """What came of a repair: ✓ Batch norms measured again: 1.24 → 0.05 nats from the original's answers. …"""
+    if before != before:
+        return f"– {title}: {told}"
+    return f"{'✓' if accepted else '✗'} {title}: {before:.3g} → {after:.3g} nats from the original's answers. {told}"

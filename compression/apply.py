@@ -4,7 +4,8 @@ import copy
 from collections.abc import Mapping, MutableMapping
 from dataclasses import dataclass, replace
 from functools import lru_cache
-from typing import Any
+from math import nan
+from typing import Any, NamedTuple
 
 from torch import Tensor, nn
 
@@ -15,10 +16,20 @@ from compression.method import Layer
 from compression.network import Network
 from compression.network import network as as_network
 from compression.recipe import Recipe, Step
-from compression.registry import dial, method, rewrites
+from compression.registry import dial, method, repairs, rewrites
 from compression.rewrite import CLOSE, difference
 
 Memo = MutableMapping[Any, Any]
+
+
+class Note(NamedTuple):
+    """What came of one repair."""
+
+    title: str
+    told: str
+    accepted: bool
+    before: float = nan  # nats an answer, from the original's answers to this network's, on held-out training examples
+    after: float = nan
 
 
 @dataclass(frozen=True, eq=False)
@@ -30,6 +41,7 @@ class Compressed:
     encoded: Mapping[str, Encoded]  # by layer name
     refused: Mapping[str, tuple[str, ...]]  # by layer name: one sentence for each step that did not apply
     passed_over: tuple[str, ...] = ()  # a sentence for each rewriting that did not apply
+    notes: tuple[Note, ...] = ()  # what came of each repair
 
     def weights(self) -> dict[str, Tensor]:
         """Decoded weights by parameter name, tied names included, for torch.func.functional_call."""
@@ -42,12 +54,17 @@ class Compressed:
 
 
 def compress(network: Network, recipe: Recipe, memo: Memo | None = None) -> Compressed:
-    """Carry a recipe out on every layer. With a memo, what was prepared or answered before is not computed again."""
+    """Carry a recipe out. With a memo, what was prepared or answered before is not computed again; repairs always are."""
     network, passed_over = rewritten(network, recipe.first)
     encoded, refused = {}, {}
     for layer in network.layers:
         encoded[layer.name], refused[layer.name] = encode(layer, recipe.chain(layer.name), memo, network.digest)
-    return Compressed(network, recipe, encoded, refused, passed_over)
+    done = Compressed(network, recipe, encoded, refused, passed_over)
+    for name, repair in repairs().items():
+        if name in recipe.repairs:
+            done, note = repair.run(done)
+            done = replace(done, notes=(*done.notes, note))
+    return done
 
 
 @lru_cache(maxsize=8)
@@ -137,7 +154,7 @@ def _carry_out(tree: Encoded, step: Step, layer: Layer, memo: Memo, key: tuple[A
 
 
 def up_to(recipe: Recipe, last: str) -> Recipe:
-    """The recipe without the steps that come after one dial: the network as it stands half-way through its chains."""
+    """The recipe without repairs, and without the steps that come after one dial: the network as it stands half-way through its chains."""
     order = ("rank", "sparsity", "bits", "coding")
     wanted = order[: order.index(last) + 1]
 
@@ -145,7 +162,7 @@ def up_to(recipe: Recipe, last: str) -> Recipe:
         return tuple(s for s in steps if dial(s.method) in wanted)
 
     overrides = tuple(type(o)(o.pattern, cut(o.steps), o.whole) for o in recipe.overrides)
-    return replace(recipe, default=cut(recipe.default), overrides=overrides)
+    return replace(recipe, default=cut(recipe.default), overrides=overrides, repairs=())
 
 
 def smaller(compressed: Compressed) -> nn.Module:

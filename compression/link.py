@@ -11,13 +11,13 @@ from urllib.parse import quote, unquote
 
 from compression.method import Value
 from compression.recipe import Override, Recipe, Step, step
-from compression.registry import known, methods, rewrites
+from compression.registry import known, methods, repairs, rewrites
 
 LONGEST = 2_000  # characters of one parameter that are read
 
 
 def to_link(recipe: Recipe) -> dict[str, str]:
-    """Parameters of a link: "first", "do", "pin", "only" (whole chains), "lock", "seed"; those that would be empty are left out."""
+    """Parameters of a link: "first", "do", "pin", "only" (whole chains), "lock", "seed", "repair"; those that would be empty are left out."""
     pins = [f"{_safe(o.pattern)}-{_write(s)}" for o in recipe.overrides if not o.whole for s in o.steps]
     whole = ["-".join([_safe(o.pattern), *map(_write, o.steps)]) for o in recipe.overrides if o.whole]
     words = {
@@ -27,6 +27,7 @@ def to_link(recipe: Recipe) -> dict[str, str]:
         "only": "~".join(whole),
         "lock": "~".join(map(_safe, recipe.locked)),
         "seed": str(recipe.seed) if recipe.seed else "",
+        "repair": "~".join(recipe.repairs),
     }
     return {key: text for key, text in words.items() if text}
 
@@ -67,7 +68,9 @@ def from_link(words: Mapping[str, str]) -> tuple[Recipe, list[str]]:
     if not (seed.isdecimal() and len(seed) < 10):
         trouble.append(f"The link's seed “{seed[:20]}” is no whole number, so 0 is used.")
         seed = "0"
-    return Recipe(recipe.default, recipe.overrides + whole, locked, int(seed), recipe.first), trouble
+    asked = [tokens[0] for tokens in each("repair")]
+    trouble += [f"“{name[:80]}” in the link's “repair” was left out: there is no such repair." for name in asked if name not in repairs()]
+    return Recipe(recipe.default, recipe.overrides + whole, locked, int(seed), recipe.first, tuple(n for n in repairs() if n in asked)), trouble
 
 
 def _safe(name: str) -> str:

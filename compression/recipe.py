@@ -11,7 +11,7 @@ from fnmatch import fnmatchcase
 from typing import Any
 
 from compression.method import Value
-from compression.registry import FAMILIES, dial, known, rewrites
+from compression.registry import FAMILIES, dial, known, repairs, rewrites
 
 VERSION = 1
 
@@ -75,7 +75,12 @@ class Recipe:
     seed: int = 0
     first: tuple[Step, ...] = ()  # rewritings of the whole network, in order, before any layer is stored
 
+    repairs: tuple[str, ...] = ()  # without training, after all layers are stored
+
     def __post_init__(self) -> None:
+        unknown = next((name for name in self.repairs if name not in repairs()), None)
+        if unknown is not None:
+            raise ValueError(f"no repair is called {unknown!r}; there are {', '.join(repairs())}")
         for s in self.first:
             if s.method not in rewrites():
                 raise ValueError(f"{s.method} is no rewriting of a whole network, and only those come first; set it for the layers")
@@ -115,6 +120,10 @@ class Recipe:
     def without_first(self, name: str) -> "Recipe":
         """The same recipe without one rewriting."""
         return replace(self, first=tuple(s for s in self.first if s.method != name))
+
+    def with_repair(self, name: str, on: bool) -> "Recipe":
+        """The same recipe with one repair switched on or off."""
+        return replace(self, repairs=tuple(n for n in repairs() if (n == name and on) or (n != name and n in self.repairs)))
 
     def without_default(self, which: str) -> "Recipe":
         """The same recipe with the default's step of one dial left out."""
@@ -171,6 +180,7 @@ def from_json(text: str) -> Recipe:
     try:
         overrides = tuple(Override(str(o["pattern"]), steps(o["steps"]), bool(o["whole"])) for o in plain["overrides"])
         locked = tuple(map(str, plain["locked"]))
-        return Recipe(steps(plain["default"]), overrides, locked, int(plain["seed"]), steps(plain.get("first", [])))
+        repaired = tuple(map(str, plain.get("repairs", [])))
+        return Recipe(steps(plain["default"]), overrides, locked, int(plain["seed"]), steps(plain.get("first", [])), repaired)
     except (KeyError, TypeError, AttributeError) as error:
         raise ValueError(f"this recipe is incomplete or has a part of the wrong kind: {error}") from None

@@ -1,4 +1,4 @@
-"""Finds every module of this package that declares a METHOD or a REWRITE. Adding a method is adding a file."""
+"""Finds every module of this package that declares a METHOD, a REWRITE or a REPAIR. Adding a method is adding a file."""
 
 from collections.abc import Iterator
 from functools import cache
@@ -23,6 +23,13 @@ def methods() -> MappingProxyType[str, Method]:
 def rewrites() -> MappingProxyType[str, Any]:
     """All rewritings of whole networks by id: "rewriting.fold_norms" is compression/rewriting/fold_norms.py."""
     return MappingProxyType(dict(_declared("rewriting", "REWRITE")))
+
+
+@cache
+def repairs() -> MappingProxyType[str, Any]:
+    """All repairs without training by name, in the order in which they are made: "norms" is compression/repair/norms.py."""
+    found = {name.split(".")[1]: known for name, known in _declared("repair", "REPAIR")}
+    return MappingProxyType(dict(sorted(found.items(), key=lambda pair: pair[1].turn)))
 
 
 def _declared(folder: str, word: str) -> Iterator[tuple[str, Any]]:

@@ -546,3 +546,33 @@ def cold():
     """Nothing computed for other tests is taken from the app's memory."""
     st.cache_resource.clear()
     yield
+
+
+def test_a_click_repairs_and_a_second_takes_it_off():
+    at = opened(net="resnet-20")
+    put(at, "dial.sparsity", 0.7)
+    measured(at)
+    before = at.markdown[0].value
+    press(at, "Repair in one click")
+    recipe = Recipe((step("pruning.magnitude", sparsity=0.7),), repairs=("norms", "survivors"))
+    assert recipe_of(at).repairs == recipe.repairs and at.query_params["repair"] == "norms~survivors"
+    measured(at, ("so far", "measuring", "estimated", "repairing"))
+    done = compress(shipped.load("resnet-20"), recipe)
+    data = shipped.load("resnet-20").data["validation"]
+    quality = list(evaluate(done.network, changed(done, done.weights()), data))[-1].quality
+    assert f"**{words.within(*quality.accuracy)}**" in at.markdown[0].value
+    assert all(f"✓ {note.title}" in texts(at) for note in done.notes)
+    press(at, "Take the repairs off")
+    measured(at)
+    assert at.markdown[0].value == before and not recipe_of(at).repairs
+
+
+def test_a_rewriting_of_the_whole_network_comes_first():
+    at = opened(net="resnet-20")
+    put(at, "first.rewriting.fold_norms", True)
+    recipe = Recipe(OPENING, first=(step("rewriting.fold_norms"),))
+    assert recipe_of(at).first == recipe.first and at.query_params["first"] == "fold_norms"
+    done = compress(shipped.load("resnet-20"), recipe)
+    assert {m.label: m.value for m in at.metric}["Size of the file"] == words.size(len(pack(done)))
+    put(at, "first.rewriting.fold_norms", False)
+    agrees(at, "resnet-20", Recipe(OPENING))

@@ -1,5 +1,6 @@
 """What repairs must keep, and that they can be refused. On a small untrained network, so that it takes no time."""
 
+from dataclasses import replace
 from types import MappingProxyType
 
 import pytest
@@ -11,16 +12,18 @@ from compression import layer_inputs
 from compression.apply import compress
 from compression.calibrate import calibrate, sample
 from compression.encoded import Levels
-from compression.evaluate import evaluate
+from compression.evaluate import evaluate, skeleton
+from compression.export import pack, unpack
 from compression.layer_inputs import inputs_of
+from compression.link import from_link, to_link
 from compression.network import network
 from compression.places import Sparse
-from compression.recipe import Recipe, step
-from compression.registry import answering
+from compression.recipe import Recipe, from_json, step, to_json
+from compression.registry import answering, repairs
 from compression.repair import biases, click, last, norms, repaired, survivors
 from compression.repair.compensate import compensate, compensated, output_error, stored
-from compression.repair.repaired import begin, divergence, judged, rebased, working
-from compression.score import size_of
+from compression.repair.repaired import begin, divergence, judged, working
+from compression.score import changed, size_of
 from compression.zoo.data import Data
 
 PRUNED = Recipe((step("pruning.magnitude", sparsity=0.8),))
@@ -149,7 +152,7 @@ def test_no_repair_changes_places_original_or_bytes_said(small, known, recipe):
 
 @pytest.mark.parametrize("recipe", [PRUNED, ROUNDED, DEEP], ids=["pruned", "rounded", "deep"])
 def test_what_is_accepted_is_nearer_and_evaluates_as_it_was_judged(small, known, recipe):
-    for state in (*everything(begin(compress(small, recipe)), known), click.best(compress(small, recipe), known)):
+    for state in everything(begin(compress(small, recipe)), known):
         if not state.accepted:
             assert state.described.endswith(".")
             continue
@@ -254,31 +257,60 @@ def test_a_locked_last_layer_is_stored_dense_and_one_in_the_recipe_by_its_steps(
         assert not state.accepted or "head.bias" in state.dense
 
 
-def test_a_repaired_network_can_be_written_and_answers_the_same(small, known):
-    state = click.best(compress(small, PRUNED), known)
-    whole = rebased(state)
-    assert state.accepted and size_of(whole) > 0
-    module = repaired.working(begin(whole))
-    x = small.data["validation"].inputs
-    assert torch.allclose(module(x), working(state)(x), atol=1e-5)
+def clicked(net, recipe):
+    """The recipe with the repairs that fit it."""
+    return replace(recipe, repairs=click.suggested(net, recipe))
+
+
+def test_a_repaired_network_can_be_written_and_answers_the_same(small):
+    done = compress(small, clicked(small, PRUNED))
+    assert any(note.accepted for note in done.notes) and done.network.reference is small
+    packed = pack(done)
+    module, x = repaired.working(begin(done)), small.data["validation"].inputs
+    fresh = skeleton(small.module)
+    fresh.load_state_dict(unpack(packed))
+    assert size_of(done) == len(packed) and torch.equal(fresh(x), module(x))
+    weights = changed(done, done.weights())
+    *_, last_ = evaluate(done.network, weights, small.data["validation"])
+    assert torch.equal(last_.after.top, fresh(x[last_.places]).argmax(1)) and torch.equal(last_.before.top, small.module(x[last_.places]).argmax(1))
 
 
 def test_one_click_repairs_and_says_what_it_did(small, known):
-    for recipe in (PRUNED, ROUNDED, DEEP, Recipe()):
-        states = list(click.click(compress(small, recipe), known=known))
-        start = divergence(working(begin(compress(small, recipe))), known.sample)
-        assert states[-1].after <= start + 1e-9
-        assert [s.after for s in states] == sorted((s.after for s in states), reverse=True)
-        assert all(s.described.endswith(".") and s.name for s in states)
+    for recipe in (PRUNED, ROUNDED, DEEP):
+        done = compress(small, clicked(small, recipe))
+        start = divergence(working(begin(compress(small, recipe))), repaired.learnt(small))
+        assert done.notes and divergence(working(begin(done)), repaired.learnt(small)) <= start + 1e-9
+        assert all(note.told.endswith(".") and note.title for note in done.notes)
+        assert all(note.after < note.before for note in done.notes if note.accepted)
+    assert click.suggested(small, Recipe()) == ()
+
+
+def test_every_repair_is_declared_and_survives_json_and_link(small):
+    for name, known in repairs().items():
+        recipe = replace(ROUNDED, repairs=(name,))
+        assert known.title and known.reference and known.summary.endswith(".")
+        assert from_json(to_json(recipe)) == recipe and from_link(to_link(recipe)) == (recipe, [])
+        (note,) = compress(small, recipe).notes
+        assert note.title == known.title and note.told.endswith(".")
+    with pytest.raises(ValueError, match="no repair is called"):
+        Recipe(repairs=("prayer",))
+    recipe, (trouble,) = from_link({"repair": "norms~prayer"})
+    assert recipe == Recipe(repairs=("norms",)) and trouble == "“prayer” in the link's “repair” was left out: there is no such repair."
+
+
+def test_without_training_examples_a_repair_says_so(small):
+    bare = network("bare", "Bare", small.module, {"validation": small.data["validation"]})
+    (note,) = compress(bare, replace(ROUNDED, repairs=("biases",))).notes
+    assert not note.accepted and "train split" in note.told
 
 
 @pytest.mark.parametrize("name", [*answering("sparsity"), *answering("bits")])
-def test_one_click_works_after_every_method_there_is(small, known, name):
+def test_one_click_works_after_every_method_there_is(small, name):
     """Whatever form a method stores, a repair changes it only so that it is stored in as many places as before, or not at all."""
-    compressed = compress(small, Recipe((step(name), step("coding.huffman"))))
-    state = click.best(compressed, known)
+    recipe = Recipe((step(name), step("coding.huffman")))
+    compressed, done = compress(small, recipe), compress(small, clicked(small, recipe))
     for layer in small.layers:
-        form, old = state.compressed.encoded[layer.name], compressed.encoded[layer.name]
+        form, old = done.encoded[layer.name], compressed.encoded[layer.name]
         assert type(form) is type(old) and len(form.to_bytes()) == form.nbytes and form.decode().shape == layer.weight.shape
         if isinstance(old, Sparse):
             assert torch.equal(form.places.decode(), old.places.decode())

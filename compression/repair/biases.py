@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from compression.calibrate import Calibration
 from compression.layer_inputs import inputs_of, outputs_of, stepping
 from compression.registry import dial
-from compression.repair.repaired import Repaired, judged, not_applicable, working
+from compression.repair.repaired import Repair, Repaired, judged, known_of, not_applicable, working
 from compression.repair.walk import changed_owners, run
 
 
@@ -41,3 +41,12 @@ def correct(start: Repaired, known: Calibration) -> Repaired:
     if not shifted:
         return not_applicable(start, "biases", "No quantized layer here has a bias or a batch normalisation after it.")
     return judged(start, "biases", f"The means of {len(shifted)} layers put back on {known.sample.described}.", known.sample, {}, shifted)
+
+
+REPAIR = Repair(
+    title="Bias correction",
+    summary="The mean of each output that rounding has shifted is put back.",
+    reference="Nagel et al. 2019, arXiv:1906.04721, section 4.2",
+    turn=4,
+    step=lambda start, taken: correct(start, known_of(taken)),
+)

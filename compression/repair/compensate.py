@@ -19,7 +19,7 @@ from compression.places import Sparse
 from compression.recipe import Step
 from compression.registry import dial
 from compression.repair.norms import awaken, statistics
-from compression.repair.repaired import Repaired, carry_on, judged, not_applicable, working
+from compression.repair.repaired import Repair, Repaired, carry_on, judged, known_of, not_applicable, working
 from compression.repair.walk import changed_owners, run
 from compression.surgeon import damped, factor, output_error, passed_on
 
@@ -125,3 +125,12 @@ class _Rounding:
             codes = self._entries(values.flatten()[self.kept])
         old = self.leaf.codes  # type: ignore[attr-defined]
         return replace(self.leaf, codes=Codes(codes.to(old.values.dtype), old.width))  # type: ignore[type-var]
+
+
+REPAIR = Repair(
+    title="Errors passed on",
+    summary="Each rounding or removal is made up for by the weights still to come: GPTQ and SparseGPT, with the levels and places of the recipe.",
+    reference="Frantar et al. 2022, arXiv:2210.17323; Frantar and Alistarh 2023, arXiv:2301.00774",
+    turn=3,
+    step=lambda start, taken: compensate(start, known_of(taken)),
+)

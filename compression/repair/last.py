@@ -14,7 +14,7 @@ from compression.apply import encode
 from compression.calibrate import Sample
 from compression.encoded import Dense
 from compression.layers import owners
-from compression.repair.repaired import Repaired, judged, not_applicable, put, working
+from compression.repair.repaired import Repair, Repaired, judged, not_applicable, put, working
 from compression.repair.walk import run
 
 _RIDGE = 1e-2
@@ -69,3 +69,12 @@ def fitted(x: Tensor, target: Tensor, weight: Tensor, bias: Tensor | None, ridge
     a = x.T @ x + pull * torch.eye(x.shape[1], dtype=x.dtype)
     found = torch.linalg.solve(a, x.T @ target + pull * weight.T).T
     return (found, None) if bias is None else (found[:, :-1], found[:, -1])
+
+
+REPAIR = Repair(
+    title="Last layer fitted again",
+    summary="The last layer gives the original's scores again from what now reaches it: ridge regression.",
+    reference="Hoerl and Kennard 1970, Ridge Regression",
+    turn=5,
+    step=refit,
+)

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from compression.calibrate import Sample
-from compression.repair.repaired import Repaired, judged, not_applicable, working
+from compression.repair.repaired import Repair, Repaired, judged, not_applicable, working
 
 _BATCH = 128
 
@@ -42,3 +42,12 @@ def awaken(module: nn.Module) -> dict[str, nn.modules.batchnorm._BatchNorm]:
 def statistics(parts: dict[str, nn.modules.batchnorm._BatchNorm]) -> dict[str, Tensor]:
     """Their buffers by name."""
     return {f"{name}.{kind}": getattr(part, kind) for name, part in parts.items() for kind in ("running_mean", "running_var")}
+
+
+REPAIR = Repair(
+    title="Batch norms measured again",
+    summary="Compression moves the mean and spread of a layer's outputs; the normalisation after it learns the new ones.",
+    reference="Sun et al. 2019, arXiv:1907.02188; Hubara et al. 2020, arXiv:2006.10518",
+    turn=1,
+    step=re_estimate,
+)

@@ -5,8 +5,9 @@ Kullback-Leibler divergence from the original's class probabilities must fall. L
 """
 
 import copy
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
+from functools import lru_cache
 from math import isfinite
 from types import MappingProxyType
 
@@ -14,8 +15,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from compression.apply import Compressed
-from compression.calibrate import Sample
+from compression.apply import Compressed, Note
+from compression.calibrate import Calibration, Sample, calibrate, sample
 from compression.encoded import Encoded, replace_leaves
 from compression.evaluate import skeleton
 from compression.layers import find
@@ -43,6 +44,38 @@ class Repaired:
     def weights(self) -> dict[str, Tensor]:
         """All that replaces the original's tensors, by name, for evaluate and torch.func.functional_call."""
         return self.compressed.weights() | dict(self.dense)
+
+
+@dataclass(frozen=True)
+class Repair:
+    """One way to repair without training. step(start, taken) gives the network after it, accepted or as it was."""
+
+    title: str
+    summary: str
+    reference: str
+    turn: int  # repairs are made in this order, whichever are chosen
+    step: Callable[[Repaired, Sample], Repaired]
+
+    def run(self, compressed: Compressed) -> tuple[Compressed, Note]:
+        """The compressed network after this repair, and what came of it."""
+        reference = compressed.network.reference
+        if "train" not in reference.data:
+            told = f"{reference.title} came without training examples, and nothing else may teach; give it a train split."
+            return compressed, Note(self.title, told, False)
+        after = self.step(begin(compressed), learnt(reference))
+        return rebased(after) if after.accepted else compressed, Note(self.title, after.described, after.accepted, after.before, after.after)
+
+
+@lru_cache(maxsize=4)
+def learnt(network: Network) -> Sample:
+    """The examples that teach repairs of a network, drawn once."""
+    return sample(network)
+
+
+@lru_cache(maxsize=4)
+def known_of(taken: Sample) -> Calibration:
+    """What each layer of the original makes of those examples, found out once."""
+    return calibrate(taken, products=False)
 
 
 def begin(compressed: Compressed) -> Repaired:
@@ -105,14 +138,11 @@ def carry_on(tree: Encoded, steps: tuple[Step, ...], layer: Layer) -> Encoded:
 
 
 def rebased(state: Repaired) -> Compressed:
-    """The same stored layers on a network whose dense tensors are the repaired ones: for writing files and for smaller modules.
-
-    To judge a repair, give weights() to evaluate beside the original network: this one's "original" is repaired too.
-    """
+    """The same stored layers on a network whose dense tensors are the repaired ones; what it is compared with stays the original."""
     old = state.compressed.network
     module = copy.deepcopy(old.module)
     put(module, state.dense)
-    fresh = as_network(old.name, old.title, module, old.data, old.example)
+    fresh = replace(as_network(old.name, old.title, module, old.data, old.example), origin=old.reference)
     return replace(state.compressed, network=_same_layers(fresh, old))
 
 

@@ -19,7 +19,7 @@ from compression.places import Sparse
 from compression.recipe import Step
 from compression.registry import dial
 from compression.repair.norms import awaken, statistics
-from compression.repair.repaired import Repaired, carry_on, judged, not_applicable, working
+from compression.repair.repaired import Repair, Repaired, carry_on, judged, known_of, not_applicable, working
 from compression.repair.walk import changed_owners, run
 from compression.surgeon import damped
 
@@ -83,3 +83,12 @@ def solve(products: Tensor, cross: Tensor, weight: Tensor, kept: Tensor, ridge: 
         if len(at):
             fitted[row, at] = torch.cholesky_solve(b[at, row, None], torch.linalg.cholesky(a[at][:, at]))[:, 0]
     return fitted
+
+
+REPAIR = Repair(
+    title="Survivors fitted again",
+    summary="The weights that pruning left make up for those it took: least squares on each layer's outputs.",
+    reference="He et al. 2017, Channel Pruning, arXiv:1707.06168, section 3.1",
+    turn=2,
+    step=lambda start, taken: fit(start, known_of(taken)),
+)
