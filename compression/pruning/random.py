@@ -18,7 +18,8 @@ class Lots(NamedTuple):
 
 
 def prepare(weight: Tensor, layer: Layer) -> Lots:
-    return Lots(weight, torch.randperm(weight.numel(), generator=torch.Generator().manual_seed(0)))
+    seed = layer.context.seed if layer.context else 0
+    return Lots(weight, torch.randperm(weight.numel(), generator=torch.Generator().manual_seed(seed)))
 
 
 def answer(lots: Lots, sparsity: float) -> Encoded:
