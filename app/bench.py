@@ -45,8 +45,7 @@ def turn(name: str, knob: Knob) -> Value:
         return st.select_slider(knob.label, knob.ladder, value=knob.default, **common)
     if sum(map(len, shown)) + 3 * len(shown) > WIDE:
         return st.selectbox(knob.label, knob.ladder, index=knob.ladder.index(knob.default), **common)
-    chosen = st.segmented_control(knob.label, knob.ladder, default=knob.default, width="stretch", **common)
-    return knob.default if chosen is None else chosen
+    return st.segmented_control(knob.label, knob.ladder, default=knob.default, width="stretch", required=True, **common)
 
 
 def waiting(known: Method, net: Network) -> str:
@@ -97,10 +96,11 @@ def along(net: Network, layer: str, chain: tuple[Step, ...]) -> None:
     places = st.columns(2 if known.knobs else 1, gap="large")
     corner = trial.corner(net, layer, chain)
     rows, columns = corner.before.shape
+    off = float(abs(corner.after - corner.before).max())
     with places[-1]:
         chart.show(drawings.matrices(*corner), key="bench.corner", alt="A corner of the weight as trained, as stored, and the difference", height=300)
         st.caption(f"The first {rows} outputs by {columns} inputs, weight by weight; blue is negative, orange positive, "
-                   "grey exactly zero. The difference has a scale of its own.")
+                   f"grey exactly zero. The difference reaches {off:.2g} and has a scale of its own.")
     if not known.knobs:
         return
     knob = known.knobs[0]
@@ -173,15 +173,15 @@ def fails(name: str, choose: Callable[[str], None]) -> None:
     told: Failure = method(name).fails
     net = state.network()
     st.subheader("When it fails", anchor=False)
-    better = known_of(told.instead[0])
+    better, where = known_of(told.instead[0]), state.titles().get(told.network, told.network)
     st.markdown(told.why)
     left, right, _ = st.columns([2, 2, 1])
     left.button("See it fail", on_click=_set, args=(choose, told, name, told.knobs), width="stretch", icon=":material/trending_down:",
-                help=f"Opens {told.network}, layer {told.layer}, and sets {_settings(name, told.knobs)}.")
+                help=f"Opens {where}, layer {told.layer}, and sets {_settings(name, told.knobs)}.")
     right.button(f"See {better.title} instead", on_click=_set, args=(choose, told, *told.instead), width="stretch",
                  help=f"The same layer, with {_settings(*told.instead)}.")
     if net.name != told.network:
-        st.caption(f"On {told.network}, layer {told.layer}. Both are measured as soon as that network is open.")
+        st.caption(f"On {where}, layer {told.layer}. Both are measured as soon as that network is open.")
         return
     with st.spinner("Measuring both…"):
         sides = contrast.failure(net, name)

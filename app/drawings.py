@@ -63,7 +63,7 @@ def matrices(before: np.ndarray, after: np.ndarray) -> go.Figure:
     """A corner of a weight as trained and as stored, on one scale, and the difference on its own; entries that are exactly zero are grey."""
     top = float(max(np.abs(before).max(), np.abs(after).max())) or 1.0
     off = float(np.abs(after - before).max())
-    titles, cells, layout = ("as trained", "as stored", f"difference, to {off:.2g}"), [], {}
+    titles, cells, layout = ("as trained", "as stored", "difference"), [], {}
     for i, values in enumerate((before, after, after - before), start=1):
         shown = np.where(values == 0, np.nan, values) if i < 3 else values
         most = top if i < 3 else off or 1.0

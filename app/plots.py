@@ -188,7 +188,8 @@ def tradeoff(dots: Sequence[Mapping[str, object]], front: Sequence[int], knee: i
         scatter([dots[knee]], [knee], mode="markers", name="knee",
                 marker={"size": 19, "symbol": "circle-open", "color": GONE, "line": {"width": 2.5}})
     if original:
-        scatter([original], [-2], mode="markers+text", name="original", textposition="top center", marker={"size": 15, "symbol": "star", "color": OLD})
+        scatter([original], [-2], mode="markers+text", name="original", textposition="top center",
+                marker={"size": 15, "symbol": "star", "color": OLD})
     if here:
         scatter([here], [-1], mode="markers", name="you are here", marker={"size": 14, "symbol": "diamond", "color": NEW})
     figure.update_xaxes(type="log")
@@ -200,8 +201,9 @@ def ladder(labels: Sequence[str], sizes: Sequence[float], sqnr: Sequence[float],
            trained: int | None = None) -> go.Figure:
     """One dial from end to end: the layer's bytes against its error, a dot a rung, the present one marked; trained: bytes before."""
     kb, finite = np.asarray(sizes) / 1e3, np.array([s if np.isfinite(s) else np.nan for s in sqnr])
-    dots = {"type": "scatter", "x": kb, "y": finite, "mode": "lines+markers+text", "text": list(labels), "textposition": "top center",
-            "textfont": {"size": 10}, "line": {"color": NEW}, "marker": {"size": 7}, "hovertemplate": "%{text}: %{x:,.2f} KB, %{y:.1f} dB<extra></extra>"}
+    dots = {"type": "scatter", "x": kb, "y": finite, "cliponaxis": False, "mode": "lines+markers+text", "text": list(labels),
+            "textposition": "top center", "textfont": {"size": 10}, "line": {"color": NEW}, "marker": {"size": 7},
+            "hovertemplate": "%{text}: %{x:,.2f} KB, %{y:.1f} dB<extra></extra>"}
     marked = [{"type": "scatter", "x": [kb[here]], "y": [finite[here]], "mode": "markers", "hoverinfo": "skip",
                "marker": {"size": 15, "symbol": "diamond", "color": GONE}}] if here is not None and np.isfinite(finite[here]) else []
     return _figure(f"{dial}: what each rung costs", "layer (KB)", "SQNR (dB), higher is closer", [dots, *marked],

@@ -23,7 +23,7 @@ def show() -> None:
     name = left.selectbox("Rewriting", list(rewrites()), format_func=lambda n: rewrites()[n].title, key="bench.method.rewriting",
                           persist_state="session")
     then = right.segmented_control("Then quantize all layers, one scale each", THEN, default=4, format_func=THEN.get, key="bench.then",
-                                   width="stretch", persist_state="session", help="Round all weights to so many bits, with it and without.")
+                                   width="stretch", required=True, persist_state="session", help="Round all weights, with it and without.")
     known = rewrites()[name]
     bench.explained(known)
     left, right = st.columns([1, 3], gap="large")
@@ -37,7 +37,7 @@ def show() -> None:
         if tried.why:
             st.info(f"{tried.why} Pick another network in the sidebar.", icon=":material/block:")
             return
-        _tried(net, chosen, tried, 4 if then is None else then)
+        _tried(net, chosen, tried, then)
 
 
 def _tried(net: Network, chosen: Step, tried: contrast.Rewriting, then: int) -> None:

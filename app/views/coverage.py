@@ -18,8 +18,10 @@ def show() -> None:
     runs = sum(n for badge, n in counts.items() if badge in coverage.RUNS)
     st.markdown(f"**{runs} of {len(every)}** techniques of O’Neill’s survey, of the years since, and a few beside run here on any trained network. "
                 "Badges are worked out from what the library has; what is not built yet says so. Click a name to open its method.")
-    for column, (badge, count) in zip(st.columns(len(counts)), counts.items(), strict=True):
-        column.metric(f"{GLYPHS[badge]} {badge}", f"{count}", border=True, help=f"{badge[0].upper()}{badge[1:]}: {MEANING[badge]}.")
+    with st.container(horizontal=True):
+        for badge, count in counts.items():
+            st.metric(f"{GLYPHS[badge]} {badge}", f"{count}", border=True, width=154)
+    st.caption(" · ".join(f"{GLYPHS[badge]} {MEANING[badge]}" for badge in counts))
     badges = st.pills("Badge", list(counts), selection_mode="multi", key="coverage.badges", persist_state="session", width="stretch",
                       format_func=lambda b: f"{GLYPHS[b]} {b}")
     families = st.pills("Family", list(dict.fromkeys(row.family for row in every)), selection_mode="multi", key="coverage.families",

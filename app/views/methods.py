@@ -20,7 +20,7 @@ def show() -> None:
     """The whole page."""
     st.title("Methods", anchor=False)
     family = st.segmented_control("Family", FAMILY, default="pruning", format_func=FAMILY.get, key="bench.family",
-                                  width="stretch", persist_state="session") or "pruning"
+                                  width="stretch", required=True, persist_state="session")
     if family == "rewriting":
         whole.show()
         return
