@@ -60,7 +60,7 @@ WORDS = {
     "codebook": "codebooks", "left": "factors", "right": "factors", "out": "factors", "core": "factors", "into": "factors",
     "table": "code tables", "stream": "codes", "lengths": "codes", "signs": "codes", "offset": "scales",
 }
-_WHOLE = ("places", "scale")  # parts all of whose buffers go by the part's own word
+_WHOLE = ("places", "scale", "table")  # parts all of whose buffers go by the part's own word
 
 
 def itemised(form: Encoded) -> dict[str, int]:
@@ -68,7 +68,7 @@ def itemised(form: Encoded) -> dict[str, int]:
     total: dict[str, int] = {}
     for path, count in form.items():
         parts = path.split(".")
-        within = next((p for p in _WHOLE if p in parts), None)
+        within = next((p for p in parts if p in _WHOLE), None)
         word = WORDS[within or next((p for p in reversed(parts) if p in WORDS), "values")]
         if word == "weights" and any(p in ("left", "right", "out", "core", "into") for p in parts):
             word = "factors"
