@@ -8,7 +8,7 @@ from torch import nn
 from torch.nn import functional as F
 
 from compression.apply import encode
-from compression.engine import screen
+from compression.engine import scan, screen
 from compression.engine.answers import Answers, Mismatch
 from compression.engine.choose import choose
 from compression.engine.plain import Pairs, installed, skeleton
@@ -443,3 +443,12 @@ def test_the_shadow_check_finds_a_wrong_screen(monkeypatch):
     with pytest.raises(Mismatch, match="answers differ from the plain path's"):
         for _ in range(3):
             fast.changed(x, record, pairs, many=True)
+
+
+def test_unsure_examples_are_those_of_the_smallest_leads():
+    net, x = close_call()
+    fast = Answers(choose(net.module, net.layers, x[:3]))
+    lead = plain_scores(net.module, {}, x).topk(2, -1).values.diff().abs().squeeze(-1)
+    rows = scan.unsure(fast, x, 20)
+    assert len(set(rows.tolist())) == 20 and lead[rows].max() <= lead.kthvalue(100).values and lead[rows].min() == lead.min()
+    assert sorted(scan.unsure(fast, x[:5], 20).tolist()) == list(range(5)), "no more than there are"

@@ -20,17 +20,30 @@ from compression.evaluate import join
 
 USUAL = Tolerance()
 
-def ranking(fast: Answers, bank: Bank, inputs: Tensor) -> Iterator[tuple[int, float]]:
+
+def ranking(fast: Answers, bank: Bank, inputs: Tensor, temperature: float = 1.0) -> Iterator[tuple[int, float]]:
     """Each measured cell with the Kullback-Leibler divergence of its answers from the original's, nats, on a few examples.
 
-    A ranking, not a drop in accuracy: on 32 images it orders cells better than accuracy on four times as many does.
+    A ranking, not a drop in accuracy: on 32 images it orders cells better than accuracy on four times as many does. It does so
+    best on images of which the original is unsure (see unsure), and at a temperature of 0.7: on ResNet-20, all 264 cells,
+    Spearman's correlation with the true drops rises from 0.835 to 0.851; symmetric, capped and other divergences change less.
     """
     scores, record = fast.engine.dense(inputs)
-    old = F.log_softmax(scores.float(), -1)
+    old = F.log_softmax(scores.float() / temperature, -1)
     for places in bank.measured.values():
-        new = F.log_softmax(fast.engine.changed(record, Pairs([bank.weights(i) for i in places])).float(), -1).unflatten(0, (len(places), -1))
+        answers = fast.engine.changed(record, Pairs([bank.weights(i) for i in places])).float()
+        new = F.log_softmax(answers / temperature, -1).unflatten(0, (len(places), -1))
         divergence = (old.exp() * (old - new)).sum(-1).flatten(1).mean(1)
         yield from zip(places, divergence.tolist())
+
+
+def unsure(fast: Answers, inputs: Tensor, count: int = 32) -> Tensor:
+    """Rows (count,) evenly drawn from the quarter of some examples whose best two scores lie closest together."""
+    scores = fast.engine.scores(inputs)
+    two = scores.topk(2, -1).values
+    order = (two[..., 0] - two[..., 1]).reshape(len(inputs), -1).mean(1).argsort()
+    quarter = max(count, len(inputs) // 4)
+    return order[torch.linspace(0, min(quarter, len(order)) - 1, min(count, len(order))).long()]
 
 
 class Original(NamedTuple):

@@ -2,10 +2,11 @@
 
 Processors with bfloat16 instructions multiply such matrices about twice as fast. An answer is in doubt where the best score leads
 the next by less than a guard: FACTOR times the largest error of a lead seen so far for this variant, on a pilot of examples asked
-both ways and on all that were settled since, and never less than the rounding of the scores themselves. This rests on what was
-seen, not on a bound: an error more than FACTOR times as large as all seen before, just where the lead is small, would go unnoticed.
-FACTOR is set from all examples and cells of ResNet-20 and LeNet-5: with 3 it let one of three million answers through, whose error
-was 3.3 times the largest seen before. tests/bench/scan.py counts wrong answers, and the shadow check of Answers looks for them in use.
+both ways and on all that were settled since, or for the layer's variants on average, if that is more. This rests on what was seen,
+not on a bound: an error more than FACTOR times as large as all seen before, just where the lead is small, would go unnoticed. With
+3 times the variant's own largest error, one of three million answers of ResNet-20 and LeNet-5 was wrong; with the layer's as well,
+2.2 times would have been enough for 600,000 answers of ResNet-20, and FACTOR is far above. tests/bench/scan.py counts wrong answers,
+and the shadow check of Answers looks for them in use.
 """
 
 import time
@@ -164,8 +165,9 @@ class Screen:
         return scores, ~settled
 
     def _doubtful(self, lead: Tensor, floor: Tensor, known: Sequence[Known], sizes: list[int]) -> Tensor:
-        """Where the lead is smaller than the variant's guard, from the largest error seen until now."""
-        guard = torch.tensor([FACTOR * k.worst for k in known]).repeat_interleave(torch.tensor(sizes))
+        """Where the lead is smaller than the variant's guard, from the errors seen until now."""
+        usual = sum(k.worst for k in known) / len(known)
+        guard = torch.tensor([FACTOR * max(k.worst, usual) for k in known]).repeat_interleave(torch.tensor(sizes))
         return lead <= torch.maximum(guard, floor)
 
 
