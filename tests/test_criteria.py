@@ -396,6 +396,12 @@ def test_zeros_of_a_channel_are_counted_over_its_places_after_the_norm():
     assert set(gone.nonzero().flatten().tolist()) == set(block.bn1.weight.abs().argsort()[:4].tolist())
 
 
+def test_the_sign_of_a_scale_does_not_matter():
+    net = small(nn.Conv2d(1, 4, 3), nn.BatchNorm2d(4), nn.Flatten(), nn.Linear(64, 3), inputs=(12, 1, 6, 6))
+    net.module[1].weight.copy_(torch.tensor([0.5, -3.0, 2.0, -0.1]))
+    assert bn_gamma.prepare(net.layers[0].weight, net.layers[0]).order.tolist() == [3, 0, 2, 1]
+
+
 def test_other_examples_teach_under_another_seed():
     net = shipped.load("lenet-5")
     other = Context(net.module, net.layers, net.data, net.example, seed=1)

@@ -5,7 +5,7 @@ from typing import NamedTuple
 from torch import Tensor
 
 from compression.encoded import Encoded
-from compression.method import Layer, Method
+from compression.method import Failure, Layer, Method
 from compression.pruning import filters
 from compression.pruning.following import following
 
@@ -46,4 +46,8 @@ METHOD = Method(
     refuses=refuses,
     needs=("inputs",),
     terms=(("rectifier", "A unit that passes what is above zero and gives zero for the rest (ReLU)."),),
+    fails=Failure(
+        "A channel that is silent for most examples may be the one that tells a class apart, and what it then says is not weighed.",
+        "vgg-small", "conv2", (("sparsity", 0.25),), ("pruning.nisp", (("sparsity", 0.25),)),
+    ),
 )

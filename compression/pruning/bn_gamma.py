@@ -8,7 +8,7 @@ from typing import NamedTuple
 from torch import Tensor
 
 from compression.encoded import Encoded
-from compression.method import Layer, Method
+from compression.method import Failure, Layer, Method
 from compression.pruning import filters
 from compression.pruning.following import following
 
@@ -52,4 +52,8 @@ METHOD = Method(
     refuses=refuses,
     needs=("network",),
     terms=(("batch normalisation", "A layer that shifts and scales each channel so that over the training images it has a set mean and spread."),),
+    fails=Failure(
+        "The scales tell something where training pressed them towards zero; here it did not, and the size of the filters tells more.",
+        "depthwise", "block3.pointwise", (("sparsity", 0.5),), ("pruning.filters", (("sparsity", 0.5), ("norm", "l2"))),
+    ),
 )

@@ -7,7 +7,7 @@ the training labels). Twice that is the mean over examples of (gradient x weight
 
 from torch import Tensor
 
-from compression.method import Layer, Method
+from compression.method import Failure, Layer, Method
 from compression.pruning.ranking import SCOPE, SPARSITY, Ranked, forget, ranked
 
 
@@ -30,4 +30,8 @@ METHOD = Method(
     answer=forget,
     needs=("gradients",),
     terms=(("Fisher information", "The mean square of the slopes of single examples' losses: how sharply the data fix a weight."),),
+    fails=Failure(
+        "Each weight is judged as if all others stayed; of a filter's 25 weights 20 go at once, and nothing makes up for them.",
+        "lenet-5", "conv1", (("sparsity", 0.8), ("scope", "layer")), ("pruning.obs", (("sparsity", 0.8),)),
+    ),
 )

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from compression.encoded import Encoded
-from compression.method import Knob, Layer, Method
+from compression.method import Failure, Knob, Layer, Method
 from compression.places import sparse
 from compression.pruning.ranking import LADDER, SPARSITY, densities, removed, which
 
@@ -61,4 +61,8 @@ METHOD = Method(
     answer=answer,
     needs=("network",),
     terms=(("layer collapse", "One layer losing all of its weights, which cuts the network in two, while others keep plenty."),),
+    fails=Failure(
+        "One threshold takes five in six weights of the last layer, which has few, and on which every answer rests.",
+        "lenet-5", "fc2", (("sparsity", 0.8), ("score", "magnitude")), ("pruning.obs", (("sparsity", 0.85),)),
+    ),
 )

@@ -7,7 +7,7 @@ examples, whose mean does not vanish, are in pruning.fisher.
 
 from torch import Tensor
 
-from compression.method import Layer, Method
+from compression.method import Failure, Layer, Method
 from compression.pruning.ranking import SCOPE, SPARSITY, Ranked, forget, ranked
 
 
@@ -30,4 +30,8 @@ METHOD = Method(
     answer=forget,
     needs=("gradients",),
     terms=(("saliency", "How much is lost with a weight, as a criterion estimates it without trying."),),
+    fails=Failure(
+        "In a trained network the slopes of the examples cancel, so their mean is mostly noise, and plain magnitude knows better.",
+        "lenet-5", "conv1", (("sparsity", 0.5), ("scope", "layer")), ("pruning.magnitude", (("sparsity", 0.5),)),
+    ),
 )

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from compression.encoded import Encoded
-from compression.method import Context, Layer, Method
+from compression.method import Context, Failure, Layer, Method
 from compression.pruning import filters, flow
 
 
@@ -79,4 +79,8 @@ METHOD = Method(
     refuses=refuses,
     needs=("network",),
     terms=(("importance propagation", "Passing back through the layers how much each unit contributes to what comes out at the end."),),
+    fails=Failure(
+        "It adds up magnitudes along paths and sees no example, so a channel that many large weights read counts even where it says nothing.",
+        "depthwise", "block3.pointwise", (("sparsity", 0.25),), ("pruning.filters", (("sparsity", 0.25), ("norm", "l1"))),
+    ),
 )

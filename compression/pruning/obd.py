@@ -9,7 +9,7 @@ are averaged (Hutchinson's idea; Martens et al. 2012, arXiv:1206.6464).
 import torch
 from torch import Tensor
 
-from compression.method import Context, Layer, Method
+from compression.method import Context, Failure, Layer, Method
 from compression.pruning.ranking import SCOPE, SPARSITY, Ranked, forget, ranked
 
 DRAWS = 4  # of signs for each example
@@ -56,4 +56,8 @@ METHOD = Method(
     answer=forget,
     needs=("gradients",),
     terms=(("Hessian", "All second derivatives of the loss: how its slope along one weight changes as another weight is moved."),),
+    fails=Failure(
+        "The diagonal leaves out what two weights do together: neighbours in a filter stand in for each other, and here most go at once.",
+        "lenet-5", "conv1", (("sparsity", 0.8), ("scope", "layer")), ("pruning.obs", (("sparsity", 0.8),)),
+    ),
 )

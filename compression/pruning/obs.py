@@ -11,7 +11,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from compression.method import Knob, Layer, Method
+from compression.method import Failure, Knob, Layer, Method
 from compression.pruning.updating import Updated, answer, updated
 
 LADDER = tuple(i / 20 for i in range(20))
@@ -72,4 +72,8 @@ METHOD = Method(
     refuses=refuses,
     needs=("inputs",),
     terms=(("inverse Hessian", "What tells how the best values of all other weights move when one weight is moved or taken away."),),
+    fails=Failure(
+        "One weight in ten at full precision, and its place, take as many bytes as four bits for every weight, which lose far less.",
+        "lenet-5", "fc2", (("sparsity", 0.9),), ("quantization.uniform", (("bits", 4),)),
+    ),
 )

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from compression.encoded import Dense, Encoded
-from compression.method import Layer, Method
+from compression.method import Failure, Layer, Method
 from compression.pruning import n_of_m
 from compression.pruning.sparse_gpt import prune
 from compression.pruning.updating import updated
@@ -61,4 +61,8 @@ METHOD = Method(
     refuses=refuses,
     needs=("inputs",),
     terms=_LIKE.terms,
+    fails=Failure(
+        "Three of every four neighbours must go wherever they stand, at full precision for the fourth; six bits for every weight lose far less.",
+        "lenet-5", "fc2", (("sparsity", 0.75), ("m", 4)), ("quantization.uniform", (("bits", 6),)),
+    ),
 )

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from compression.encoded import Encoded
-from compression.method import Context, Layer, Method
+from compression.method import Context, Failure, Layer, Method
 from compression.pruning.flow import no_flow, ones, pipes
 from compression.pruning.ranking import LADDER, SPARSITY, Ranked, densities, forget, which
 
@@ -79,4 +79,8 @@ METHOD = Method(
     refuses=no_flow,
     needs=("network",),
     terms=(("synaptic flow", "The sum, over all paths that run through a weight, of the products of the magnitudes along them."),),
+    fails=Failure(
+        "A weight counts by the paths it lies on, whatever flows there for real examples; magnitude alone keeps more of what matters here.",
+        "resnet-20", "stage2.1.conv1", (("sparsity", 0.9),), ("pruning.global_magnitude", (("sparsity", 0.9), ("score", "lamp"))),
+    ),
 )

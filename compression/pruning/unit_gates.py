@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from compression.encoded import Encoded
-from compression.method import Context, Knob, Layer, Method
+from compression.method import Context, Failure, Knob, Layer, Method
 from compression.pruning.filters import LADDER, refuses, without
 from compression.pruning.ranking import removed, which
 
@@ -78,4 +78,9 @@ METHOD = Method(
     refuses=refuses,
     needs=("gradients",),
     terms=(("gate", "A number that multiplies what a unit gives; at 1 nothing changes, at 0 the unit is gone."),),
+    fails=Failure(
+        "The slope is that of an open gate, and shutting it is a long way: the batch normalisation behind then gives what it never gave before.",
+        "resnet-20", "stage3.2.conv1", (("sparsity", 0.5), ("score", "taylor"), ("scope", "layer")),
+        ("pruning.filters", (("sparsity", 0.5), ("norm", "l1"))),
+    ),
 )
