@@ -33,12 +33,12 @@ def failure(net: Network, name: str) -> tuple[Side, Side]:
     told = method(name).fails
     if told is None:
         raise ValueError(f"{name} names no setting at which it fails")
-    sides = (step(name, **dict(told.knobs)), step(told.instead[0], **dict(told.instead[1])))
-    return compute.kept(("failure", net.digest, name), lambda: tuple(_side(net, told.layer, each) for each in sides))
+    before, *sides = (tuple(step(method, **dict(knobs)) for method, knobs in rows) for rows in (told.after, ((name, told.knobs),), (told.instead,)))
+    return compute.kept(("failure", net.digest, name), lambda: tuple(_side(net, told.layer, (*before, *each)) for each in sides))
 
 
-def _side(net: Network, layer: str, chosen: Step) -> Side:
-    done = compress(net, Recipe(overrides=(Override(layer, (chosen,)),)), compute.memo())
+def _side(net: Network, layer: str, chain: tuple[Step, ...]) -> Side:
+    done = compress(net, Recipe(overrides=(Override(layer, chain),)), compute.memo())
     data = net.data["validation"]
     x = data.inputs[: EXAMPLES[data.kind]]
     module = skeleton(net.module)
@@ -46,7 +46,7 @@ def _side(net: Network, layer: str, chosen: Step) -> Side:
     with torch.inference_mode():
         old, new = (F.log_softmax(m(x).float(), -1) for m in (skeleton(net.module), module))
     distance = float((old.exp() * (old - new)).sum(-1).mean())
-    return Side(chosen, size_of(done), distance, float((old.argmax(-1) == new.argmax(-1)).float().mean()))
+    return Side(chain[-1], size_of(done), distance, float((old.argmax(-1) == new.argmax(-1)).float().mean()))
 
 
 def examples(net: Network) -> int:

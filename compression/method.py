@@ -91,6 +91,7 @@ class Failure(NamedTuple):
     layer: str
     knobs: tuple[tuple[str, Value], ...]
     instead: tuple[str, tuple[tuple[str, Value], ...]]  # method id and knobs: as small or smaller, and nearer to the original's answers
+    after: tuple[tuple[str, tuple[tuple[str, Value], ...]], ...] = ()  # steps that come before either; for coders, which need codes
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from compression.bits import needed
 from compression.encoded import Codes, Encoded, Layout, replace_leaves
-from compression.method import Layer, Method
+from compression.method import Failure, Layer, Method
 from compression.places import sparse
 
 LONGEST = 32  # bits of a code word
@@ -209,4 +209,8 @@ METHOD = Method(
         ("entropy", "The average number of bits that a code for single symbols needs at the least."),
         ("prefix code", "Words of which none begins with another, so that they can be read without gaps between them."),
     ),
+    fails=Failure(
+        "Nearly all codes are one of two, worth much less than a bit, but no word is shorter than a bit.",
+        "lenet-300-100", "fc1", (), instead=("coding.rans", ()),
+        after=(("quantization.uniform", (("bits", 2),)),)),
 )

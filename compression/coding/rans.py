@@ -12,7 +12,7 @@ from torch import Tensor
 
 from compression.bits import needed
 from compression.encoded import Codes, Encoded, Layout, replace_leaves
-from compression.method import Layer, Method
+from compression.method import Failure, Layer, Method
 from compression.places import sparse
 
 _FINEST = 16  # bits of a frequency in the table
@@ -142,4 +142,8 @@ METHOD = Method(
     consumes="codes",
     lossless=True,
     terms=(("asymmetric numeral systems", "Writing symbols into one long number that grows by the inverse of each symbol's frequency."),),
+    fails=Failure(
+        "A small layer with many different codes: a table of frequencies takes more than one of word lengths, and eats up what was saved.",
+        "vgg-small", "conv2", (), instead=("coding.huffman", ()),
+        after=(("quantization.uniform", (("bits", 8),)),)),
 )

@@ -8,7 +8,7 @@ from torch import Tensor
 
 from compression.bits import WIDEST, needed
 from compression.encoded import Codes, Encoded
-from compression.method import Layer, Method
+from compression.method import Failure, Layer, Method
 
 
 @dataclass(frozen=True, eq=False)
@@ -74,4 +74,8 @@ METHOD = Method(
     consumes="codes",
     lossless=True,
     terms=(("run", "The same symbol several times in a row."),),
+    fails=Failure(
+        "Codes of eight bits hardly ever stand twice in a row, however often some occur.",
+        "lenet-300-100", "fc1", (), instead=("coding.huffman", ()),
+        after=(("quantization.uniform", (("bits", 8),)),)),
 )

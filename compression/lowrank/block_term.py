@@ -10,7 +10,7 @@ from compression.encoded import Dense, Encoded
 from compression.lowrank.stages import Stage
 from compression.lowrank.svd import refuses
 from compression.lowrank.trains import Modes, fold, modes, unfold
-from compression.method import Knob, Layer, Method
+from compression.method import Failure, Knob, Layer, Method
 
 RANKS = (0.1, 0.2, 0.3, 0.4, 0.5, 0.75, 1.0)
 BLOCKS = (2, 4)
@@ -135,4 +135,7 @@ METHOD = Method(
     answer=answer,
     refuses=refuses,
     terms=(("block term", "One of several small Tucker decompositions that are added."),),
+    fails=Failure(
+        "This matrix has few strong directions and no blocks: read as a tensor it is cut where it has no structure.",
+        "lenet-300-100", "fc2", (("rank", 0.75), ("blocks", 2)), instead=("lowrank.svd", (("rank", 0.2),))),
 )

@@ -9,7 +9,7 @@ from torch import Tensor
 from compression.encoded import Dense, Encoded
 from compression.lowrank.separable import Outer, refuses
 from compression.lowrank.stages import Stage
-from compression.method import Knob, Layer, Method
+from compression.method import Failure, Knob, Layer, Method
 
 RANKS = (0.02, 0.05, 0.1, 0.15, 0.2, 0.3, 0.4, 0.5, 0.75, 1.0)
 _SWEEPS = 30
@@ -171,4 +171,7 @@ METHOD = Method(
     answer=answer,
     refuses=refuses,
     terms=(("degeneracy", "Terms that grow without end and cancel one another, with which some tensors are best approached."),),
+    fails=Failure(
+        "So few terms that each kernel serves many channels: the kernels of this layer are too different for that.",
+        "lenet-5", "conv2", (("rank", 0.1), ("kernel", "whole")), instead=("sharing.kmeans", (("bits", 3),))),
 )

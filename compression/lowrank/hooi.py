@@ -7,7 +7,7 @@ from torch import Tensor
 from compression.encoded import Dense, Encoded, Tucker2
 from compression.lowrank.block_term import fit
 from compression.lowrank.tucker2 import ranks, refuses
-from compression.method import Knob, Layer, Method
+from compression.method import Failure, Knob, Layer, Method
 
 RANKS = (0.05, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 1.0)
 
@@ -47,4 +47,7 @@ METHOD = Method(
     answer=answer,
     refuses=refuses,
     terms=(("orthogonal iteration", "Improving each of several sets of directions while the others are held."),),
+    fails=Failure(
+        "With 20 channels in and 50 out none can be spared, and better mixes of too few of them are still too few.",
+        "lenet-5", "conv2", (("rank", 0.3),), instead=("sharing.kmeans", (("bits", 3),))),
 )

@@ -9,7 +9,7 @@ from torch import Tensor
 from compression.encoded import Dense, Encoded
 from compression.lowrank.separable import Outer, rank_one, refuses
 from compression.lowrank.stages import Stage
-from compression.method import Knob, Layer, Method
+from compression.method import Failure, Knob, Layer, Method
 
 _SWEEPS = 20
 _RIDGE = 1e-6  # of the largest diagonal entry: keeps the terms from growing against one another
@@ -116,4 +116,7 @@ METHOD = Method(
     answer=answer,
     refuses=refuses,
     terms=(("basis filter", "One of a few filters of which all others are mixes."),),
+    fails=Failure(
+        "Two filters for each input channel, and 50 outputs that want kernels of their own from them.",
+        "lenet-5", "conv2", (("rank", 0.1),), instead=("sharing.kmeans", (("bits", 3),))),
 )

@@ -9,7 +9,7 @@ from torch import Tensor
 from compression.encoded import Dense, Encoded
 from compression.lowrank.separable import refuses
 from compression.lowrank.stages import Stage
-from compression.method import Knob, Layer, Method
+from compression.method import Failure, Knob, Layer, Method
 
 
 @dataclass(frozen=True, eq=False)
@@ -64,4 +64,7 @@ METHOD = Method(
     answer=answer,
     refuses=refuses,
     terms=(("separable filter", "A two-dimensional filter that is a column times a row, so it can be run as two short ones."),),
+    fails=Failure(
+        "Every one of its maps takes an upright filter for all inputs and a lying one for all outputs: few maps for the numbers they cost.",
+        "lenet-5", "conv2", (("rank", 0.1),), instead=("lowrank.cp", (("rank", 0.15), ("kernel", "separable")))),
 )

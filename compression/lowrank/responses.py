@@ -7,7 +7,7 @@ from torch import Tensor
 
 from compression.encoded import Dense, Encoded, Factored
 from compression.lowrank import svd
-from compression.method import Knob, Layer, Method
+from compression.method import Failure, Knob, Layer, Method
 
 RANKS = (0.02, 0.05, 0.1, 0.2, 0.3, 0.5, 0.7, 1.0)
 FITS = ("answers", "after relu")
@@ -118,4 +118,7 @@ METHOD = Method(
     refuses=refuses,
     needs=("inputs",),
     terms=(("response", "What a layer answers at one place for one example, before the activation function."),),
+    fails=Failure(
+        "All 64 answers from 6 mixes of them is too few, whatever the mixes; fewer input channels cost this layer less.",
+        "resnet-20", "stage3.1.conv2", (("rank", 0.1), ("fit", "answers")), instead=("lowrank.hooi", (("rank", 0.2),))),
 )

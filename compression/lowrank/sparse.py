@@ -9,7 +9,7 @@ from torch import Tensor
 from compression import places
 from compression.encoded import Dense, Encoded, Factored
 from compression.lowrank.svd import refuses
-from compression.method import Knob, Layer, Method
+from compression.method import Failure, Knob, Layer, Method
 
 RANKS = (0.02, 0.05, 0.1, 0.2, 0.3, 0.5, 0.75, 1.0)
 DENSITIES = (0.01, 0.03, 0.1)
@@ -147,4 +147,7 @@ METHOD = Method(
     answer=answer,
     refuses=refuses,
     terms=(("residual", "What a simpler description leaves over: the weight less what it says."),),
+    fails=Failure(
+        "A tenth of the weights with a place and 32 bits each cost more than three bits for every weight, and one direction adds little.",
+        "lenet-5", "conv2", (("rank", 0.02), ("density", 0.1)), instead=("sharing.kmeans", (("bits", 3),))),
 )

@@ -10,7 +10,7 @@ from torch import Tensor
 from compression.encoded import Dense, Encoded
 from compression.lowrank.svd import refuses
 from compression.lowrank.trains import Modes, cut, fold, full_ranks, join, modes, share, train, unfold
-from compression.method import Knob, Layer, Method
+from compression.method import Failure, Knob, Layer, Method
 
 RANKS = (0.02, 0.05, *(i / 10 for i in range(1, 11)))
 CORES = (3, 4)
@@ -90,4 +90,7 @@ METHOD = Method(
     answer=answer,
     refuses=refuses,
     terms=(("ring rank", "How many numbers pass from the last core of a tensor ring back to the first."),),
+    fails=Failure(
+        "Reading rows and columns digit by digit puts together units that have nothing in common, so even nine tenths of the ranks lose more.",
+        "lenet-300-100", "fc2", (("rank", 0.9), ("cores", 3)), instead=("lowrank.svd", (("rank", 0.75),))),
 )

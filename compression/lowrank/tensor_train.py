@@ -8,7 +8,7 @@ from torch import Tensor
 from compression.encoded import Encoded
 from compression.lowrank.svd import refuses
 from compression.lowrank.trains import Modes, fold, full_ranks, join, modes, share, train, unfold
-from compression.method import Knob, Layer, Method
+from compression.method import Failure, Knob, Layer, Method
 
 RANKS = (0.02, 0.05, *(i / 10 for i in range(1, 11)))
 CORES = (3, 4)
@@ -69,4 +69,7 @@ METHOD = Method(
     answer=answer,
     refuses=refuses,
     terms=(("TT-rank", "How many numbers pass from one core of a tensor train to the next."),),
+    fails=Failure(
+        "Channels have no order, so digits of their numbers share nothing and every core must be large; the kernel's rows and columns do share.",
+        "lenet-5", "conv2", (("rank", 0.5), ("cores", 4)), instead=("lowrank.cp", (("rank", 0.4), ("kernel", "separable")))),
 )

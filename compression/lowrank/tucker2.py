@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from compression.encoded import Dense, Encoded, Tucker2
-from compression.method import Knob, Layer, Method
+from compression.method import Failure, Knob, Layer, Method
 
 
 class Modes(NamedTuple):
@@ -77,4 +77,7 @@ METHOD = Method(
         ("core", "The small tensor in the middle of a Tucker decomposition."),
         ("mode", "One of the directions in which a tensor can be read, such as its output channels."),
     ),
+    fails=Failure(
+        "With 20 channels in and 50 out none can be spared: what is left out is lost, while a few bits for each weight keep them all.",
+        "lenet-5", "conv2", (("rank", 0.3),), instead=("sharing.kmeans", (("bits", 3),))),
 )

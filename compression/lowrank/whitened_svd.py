@@ -7,7 +7,7 @@ from torch import Tensor
 
 from compression.encoded import Dense, Encoded, Factored
 from compression.lowrank.svd import _LARGE, _by_gram, _directly, refuses
-from compression.method import Knob, Layer, Method
+from compression.method import Failure, Knob, Layer, Method
 
 SCALINGS = ("whitened", "columns")
 _RIDGE = 1e-3  # of the mean square of an input, added to each: inputs that never speak in the examples still count a little
@@ -76,4 +76,7 @@ METHOD = Method(
     refuses=refuses,
     needs=("inputs",),
     terms=(("whitening", "A change of coordinates after which the inputs are equally strong in all directions and do not go together."),),
+    fails=Failure(
+        "A matrix of rank 6 gives 6 mixes of answers, and this layer's answers need more; its inputs need few, and only a mix of them saves that.",
+        "resnet-20", "stage3.1.conv2", (("rank", 0.1), ("scaling", "whitened")), instead=("lowrank.tucker2", (("rank", 0.2),))),
 )

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from compression.encoded import Dense, Encoded
-from compression.method import Knob, Layer, Method
+from compression.method import Failure, Knob, Layer, Method
 
 SHARES = (1 / 64, 1 / 32, 1 / 16, 1 / 8, 1 / 4, 1 / 2, 1.0)
 
@@ -81,4 +81,7 @@ METHOD = Method(
     answer=answer,
     terms=(("hash", "A fixed scramble of a number that looks like chance."),
            ("collision", "Two weights in one bucket.")),
+    fails=Failure(
+        "Eight weights that share a value by chance have nothing in common, so their mean says little of any; clusters share by likeness.",
+        "lenet-5", "conv2", (("share", 0.125), ("signed", True), ("seed", 0)), instead=("sharing.kmeans", (("bits", 3),))),
 )

@@ -7,7 +7,7 @@ from torch import Tensor
 
 from compression.bits import needed
 from compression.encoded import Codes, Dense, Encoded, Shared
-from compression.method import Knob, Layer, Method
+from compression.method import Failure, Knob, Layer, Method
 from compression.sketches.codebooks import between, codebooks
 from compression.sketches.ordered import ordered
 
@@ -54,4 +54,7 @@ METHOD = Method(
         ("codebook", "The short list of values that all weights must choose from."),
         ("cluster", "The weights that share one value: all those nearer to it than to any other."),
     ),
+    fails=Failure(
+        "Two values are too few for single weights, and one bit each cannot be undercut; whole runs of weights can share less than a bit each.",
+        "resnet-20", "stage3.1.conv2", (("bits", 1),), instead=("sharing.product", (("bits", 5), ("block", 8)))),
 )

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from compression.bits import needed
 from compression.encoded import Codes, Dense, Encoded, Shared
-from compression.method import Knob, Layer, Method
+from compression.method import Failure, Knob, Layer, Method
 
 Array = NDArray[np.float64]
 WIDTHS = (1, 2, 3, 4, 5, 6, 7, 8)
@@ -94,4 +94,7 @@ METHOD = Method(
     prepare=prepare,
     answer=answer,
     terms=(("centroid", "The value that a cluster of weights shares: their mean."),),
+    fails=Failure(
+        "Two values are too few for single weights from whatever start; whole runs of weights can share less than a bit each.",
+        "resnet-20", "stage3.1.conv2", (("bits", 1), ("start", "linear")), instead=("sharing.product", (("bits", 5), ("block", 8)))),
 )

@@ -7,7 +7,7 @@ from torch import Tensor
 
 from compression.bits import needed
 from compression.encoded import Codes, Dense, Encoded
-from compression.method import Knob, Layer, Method
+from compression.method import Failure, Knob, Layer, Method
 from compression.sharing.vectors import Vectors, codebooks, means, nearest, runs
 
 WIDTHS = (1, 2, 3, 4, 5, 6, 7, 8)
@@ -72,4 +72,7 @@ METHOD = Method(
     prepare=prepare,
     answer=answer,
     terms=(("codeword", "One of the few short runs of weights that all runs must choose from."),),
+    fails=Failure(
+        "A codebook of 256 runs of 16 weights is itself most of the bytes, and runs so long are seldom alike in a small layer.",
+        "lenet-300-100", "fc2", (("bits", 8), ("block", 16)), instead=("sharing.kmeans", (("bits", 4),))),
 )

@@ -7,7 +7,7 @@ from torch import Tensor
 
 from compression.bits import needed
 from compression.encoded import Codes, Dense, Encoded
-from compression.method import Knob, Layer, Method
+from compression.method import Failure, Knob, Layer, Method
 from compression.sharing.vectors import Vectors, codebooks, means, nearest, runs
 
 WIDTHS = (2, 4, 6, 8)
@@ -66,4 +66,7 @@ METHOD = Method(
     prepare=prepare,
     answer=answer,
     terms=(("residual", "What is left of a weight once its approximation is taken away."),),
+    fails=Failure(
+        "A single stage with runs of eight: its codebook is large for a small layer, and nothing corrects what it misses.",
+        "lenet-300-100", "fc2", (("bits", 8), ("stages", 1)), instead=("sharing.product", (("bits", 6), ("block", 2)))),
 )

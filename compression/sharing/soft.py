@@ -9,7 +9,7 @@ from torch import Tensor
 
 from compression.bits import needed
 from compression.encoded import Codes, Dense, Encoded, Shared
-from compression.method import Knob, Layer, Method
+from compression.method import Failure, Knob, Layer, Method
 
 Array = NDArray[np.float64]
 WIDTHS = (1, 2, 3, 4, 5, 6)
@@ -191,4 +191,7 @@ METHOD = Method(
         ("mixture", "A sum of bell curves, each with its own share, middle and width."),
         ("responsibility", "How likely it is that a weight came from one of the curves of a mixture."),
     ),
+    fails=Failure(
+        "The mixture fits how often weights occur, not what they do: the many small ones get the curves, the few large ones are pulled in.",
+        "lenet-5", "conv2", (("bits", 2), ("spike", 0.0), ("merge", 0.0)), instead=("sharing.kmeans", (("bits", 2),))),
 )
