@@ -67,20 +67,24 @@ def compress(network: Network, recipe: Recipe, memo: Memo | None = None) -> Comp
     return done
 
 
-@lru_cache(maxsize=8)
 def rewritten(network: Network, steps: tuple[Step, ...]) -> tuple[Network, tuple[str, ...]]:
     """The network after the rewritings of a recipe, and a sentence for each that does not apply to it.
 
     Layers that now hold an earlier one's tensors are no longer layers of their own, and what a recipe says of them has no effect.
     Raises ValueError where one that says it keeps the answers does not, or one that loses a layer: neither must happen.
     """
+    steps = tuple(step for step in steps if not step.off)
+    return _rewritten(network, steps) if steps else (network, ())
+
+
+@lru_cache(maxsize=8)
+def _rewritten(network: Network, steps: tuple[Step, ...]) -> tuple[Network, tuple[str, ...]]:
     new, passed_over = network, []
     for step in steps:
         rewriting = rewrites()[step.method]
-        why = None if step.off else rewriting.refuses(new)
+        why = rewriting.refuses(new)
         if why:
             passed_over.append(why)
-        if why or step.off:
             continue
         module = rewriting.apply(new, **dict(step.knobs))
         fresh = as_network(network.name, network.title, module, network.data, network.example)

@@ -62,14 +62,15 @@ def sparse(weight: Tensor, kept: Tensor) -> Encoded:
 
 def cheapest_places(kept: Tensor) -> Encoded:
     """Which places (places,) bool are kept, in whichever way takes fewer bytes: a bitmap, or distances from one to the next."""
+    if 3 * int(kept.sum()) >= len(kept):  # a gap takes 2 bits at the least, so with more kept than that a bitmap is shorter
+        return Bitmap(Codes(kept.to(torch.uint8), 1))
     best: tuple[int, int] | None = None
     where = kept.nonzero().flatten()
     gaps = torch.diff(where, prepend=where.new_tensor([-1])) - 1
-    if 3 * len(where) < len(kept):  # a gap takes 2 bits at the least, so with more kept than that a bitmap is shorter
-        for width in range(2, bits.WIDEST + 1):
-            total = (len(gaps) + int((gaps // (2**width - 1)).sum())) * width
-            if best is None or total < best[0]:
-                best = total, width
+    for width in range(2, bits.WIDEST + 1):
+        total = (len(gaps) + int((gaps // (2**width - 1)).sum())) * width
+        if best is None or total < best[0]:
+            best = total, width
     if best is None or best[0] >= len(kept):
         return Bitmap(Codes(kept.to(torch.uint8), 1))
     skip = 2 ** best[1] - 1

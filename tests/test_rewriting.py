@@ -4,6 +4,7 @@ import pytest
 import torch
 from torch import nn
 
+from compression import apply
 from compression.apply import compress, rewritten
 from compression.evaluate import evaluate
 from compression.export import pack, unpack
@@ -48,7 +49,7 @@ def test_a_rewriting_keeps_layers_names_and_tensors(name, on):
         assert [layer.name for layer in new.layers] == [layer.name for layer in net.layers if layer.name not in gone] and new.reference is net
         assert {net.layer(own).names[0].rpartition(".")[0] for own in gone} <= borrowed, "only those that hold another one's tensors may go"
         assert not known.exact or difference(net, new.module) <= CLOSE
-        rewritten.cache_clear()
+        apply._rewritten.cache_clear()
         assert rewritten(net, (chosen,))[0].digest == new.digest, "not deterministic"
     assert all(torch.equal(tensor, before[key]) for key, tensor in net.module.state_dict().items())
 

@@ -11,22 +11,31 @@ from compression.places import sparse
 
 
 class Ranked(NamedTuple):
-    """A weight, and its places from the smallest magnitude to the largest."""
+    """A weight, and its magnitudes from the smallest to the largest."""
 
     weight: Tensor
-    order: Tensor  # (n,)
-    magnitude: Tensor  # (n,) in that order
+    magnitude: Tensor  # (n,)
 
 
 def prepare(weight: Tensor, layer: Layer) -> Ranked:
-    magnitude, order = weight.abs().flatten().sort(stable=True)
-    return Ranked(weight, order, magnitude)
+    return Ranked(weight, weight.abs().flatten().sort().values)
+
+
+def kept(ranked: Ranked, sparsity: float) -> Tensor:
+    """Which places are kept, (n,) bool: all above a threshold, and of those that equal it the last."""
+    size, gone = ranked.weight.abs().flatten(), round(sparsity * len(ranked.magnitude))
+    if not gone:
+        return torch.ones(len(size), dtype=torch.bool)
+    cut = ranked.magnitude[gone - 1]
+    stay = size > cut
+    ties = gone - int(torch.searchsorted(ranked.magnitude, cut))  # how many of those that equal the threshold go: the first
+    if len(size) - int(stay.sum()) > gone:
+        stay[(size == cut).nonzero().flatten()[ties:]] = True
+    return stay
 
 
 def answer(ranked: Ranked, sparsity: float) -> Encoded:
-    kept = torch.ones(ranked.weight.numel(), dtype=torch.bool)
-    kept[ranked.order[: round(sparsity * len(kept))]] = False
-    return sparse(ranked.weight, kept)
+    return sparse(ranked.weight, kept(ranked, sparsity))
 
 
 METHOD = Method(

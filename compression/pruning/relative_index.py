@@ -37,9 +37,7 @@ def answer(ranked: magnitude.Ranked, sparsity: float, index: int) -> Encoded:
     weight = ranked.weight
     if sparsity == 0:
         return Dense(weight)
-    kept = torch.ones(weight.numel(), dtype=torch.bool)
-    kept[ranked.order[: round(sparsity * len(kept))]] = False
-    where, longest = kept.nonzero().flatten(), 2**index - 1
+    where, longest = magnitude.kept(ranked, sparsity).nonzero().flatten(), 2**index - 1
     gaps = torch.diff(where, prepend=where.new_tensor([-1])) - 1
     ends = (gaps // longest + 1).cumsum(0) - 1  # where each weight's entry stands, after its fillers
     codes = torch.full((int(ends[-1]) + 1 if len(ends) else 0,), longest, dtype=torch.uint8)
