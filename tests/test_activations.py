@@ -138,6 +138,33 @@ def test_smoothing_and_rotation_are_for_outliers():
     assert plain > 0.85 and bad < plain - 0.2 and good > plain - 0.05
 
 
+def test_rotation_spreads_outliers_of_activations_and_of_weights():
+    net = shipped.load("vit")
+    spikes = step("rewriting.inject", size=16, share=0.02)
+    bad, good = (share_right(after(net, spikes, step("rewriting.activations", bits=6, rotate=turn))) for turn in (False, True))
+    assert good > bad + 0.2
+    large = after(net, step("rewriting.inject", size=16, share=0.05, side="weights"))
+    weight = large.layer("blocks.1.mlp.up").weight
+    assert weight.abs().amax(0).topk(3).values.min() > 4 * weight.abs().amax(0).median() and difference(net, large.module) < 1e-5
+    data = net.data["validation"]
+    rows = order(data)[:500]
+    error = []
+    for rotate in (False, True):
+        done = compress(large, Recipe((step("quantization.hadamard", bits=4, rotate=rotate),)))
+        error.append(-float(ask(put(done), None, data, rows).loss.mean()) + float(ask(net.module, None, data, rows).loss.mean()))
+    assert error[0] < 1.5 * error[1] < 0
+
+
+def test_a_rotation_is_undone_after_rounding_and_not_stored():
+    x = torch.randn(3, 12, 4, 4, generator=torch.Generator().manual_seed(0))
+    turn = activations.rotation(12)
+    assert torch.allclose(turn @ turn.T, torch.eye(12), atol=1e-6)
+    part = Rounding(16, "minmax", (), ends_of(activations.turned(x, turn, 1), 16, "minmax"), turn, 1)
+    assert torch.allclose(part(x), x, atol=1e-3) and set(part.state_dict()) == {"setting", "scale", "zero"}
+    coarse = Rounding(2, "minmax", (), ends_of(activations.turned(x, turn, 1), 2, "minmax"), turn, 1)(x)
+    assert len(activations.turned(coarse, turn, 1).mul(1e3).round().unique()) <= 4
+
+
 def affine(ends, bits):
     low, high = ends
     scale = (high - low) / (2**bits - 1)

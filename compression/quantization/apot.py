@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from compression.encoded import Dense, Encoded
-from compression.method import Knob, Layer, Method
+from compression.method import Failure, Knob, Layer, Method
 from compression.quantization.formats import blocks, joined, nearest, scaled, table
 from compression.quantization.uniform import sizes
 
@@ -51,4 +51,7 @@ METHOD = Method(
     prepare=prepare,
     answer=answer,
     terms=(("clipping", "Writing what lies beyond the outermost level as that level."),),
+    fails=Failure(
+        "Its levels lie close near zero and far apart at the ends; even levels, cut where the error is least, serve more weights well.",
+        "vit", "blocks.0.mlp.up", (("bits", 5), ("per", "tensor")), ("quantization.uniform", (("bits", 5), ("per", "tensor"), ("clip", "mse")))),
 )

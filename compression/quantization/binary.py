@@ -5,7 +5,7 @@ from typing import NamedTuple
 from torch import Tensor
 
 from compression.encoded import Dense, Encoded
-from compression.method import Knob, Layer, Method
+from compression.method import Failure, Knob, Layer, Method
 from compression.quantization.formats import scaled
 from compression.quantization.uniform import sizes
 
@@ -44,4 +44,7 @@ METHOD = Method(
     prepare=prepare,
     answer=answer,
     terms=(("XNOR", "Whether two bits are equal: the product of two signs."),),
+    fails=Failure(
+        "A channel of nine weights stores nine signs and a size in 32 bits: four bits for each weight take no more.",
+        "resnet-20", "stem.conv", (("per", "channel"),), ("quantization.uniform", (("bits", 4), ("per", "tensor")))),
 )

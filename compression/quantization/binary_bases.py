@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from compression.encoded import Codes, Dense, Encoded
-from compression.method import Knob, Layer, Method
+from compression.method import Failure, Knob, Layer, Method
 from compression.quantization.uniform import sizes
 
 BASES = (1, 2, 3, 4, 5)
@@ -100,4 +100,7 @@ METHOD = Method(
     prepare=prepare,
     answer=answer,
     terms=(("binary basis", "A tensor of plus and minus ones."),),
+    fails=Failure(
+        "Five bits say which of 32 sums a weight is, but the sums lie where five sizes put them; and five sizes a channel take bytes.",
+        "vit", "blocks.0.mlp.up", (("bits", 5),), ("quantization.uniform", (("bits", 6),))),
 )

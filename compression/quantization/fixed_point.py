@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from compression.encoded import Dense, Encoded
-from compression.method import Knob, Layer, Method
+from compression.method import Failure, Knob, Layer, Method
 from compression.quantization.formats import scaled
 
 BITS = (2, 3, 4, 5, 6, 7, 8, 16)
@@ -65,4 +65,7 @@ METHOD = Method(
     prepare=prepare,
     answer=answer,
     terms=(("Qm.n", "A fixed point number with m bits before the binary point and n after it."),),
+    fails=Failure(
+        "Steps can only be powers of two: a layer whose weights reach a little beyond one wastes nearly half of its few levels.",
+        "vit", "blocks.0.mlp.up", (("bits", 4),), ("quantization.uniform", (("bits", 4), ("per", "tensor"), ("clip", "mse")))),
 )

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from compression.encoded import Codes, Dense, Encoded, Levels
-from compression.method import Knob, Layer, Method
+from compression.method import Failure, Knob, Layer, Method
 from compression.quantization.formats import blocks, joined
 from compression.quantization.uniform import sizes
 
@@ -91,4 +91,7 @@ METHOD = Method(
     prepare=prepare,
     answer=answer,
     terms=(("shrinkage", "Moving numbers towards zero, and small ones to zero altogether."),),
+    fails=Failure(
+        "Kernels of nine weights leave it groups of nine: scale and zero point of each take more bytes than the codes.",
+        "depthwise", "block1.depthwise", (("bits", 2),), ("quantization.uniform", (("bits", 5), ("per", "tensor"), ("clip", "mse")))),
 )

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from compression.encoded import Dense, Encoded
-from compression.method import Knob, Layer, Method
+from compression.method import Failure, Knob, Layer, Method
 from compression.quantization.formats import LARGEST, blocks, joined, powers, scaled, table, to_float, to_power
 from compression.quantization.uniform import sizes
 
@@ -53,4 +53,7 @@ METHOD = Method(
     prepare=prepare,
     answer=answer,
     terms=(("shared exponent", "A power of two by which all numbers of a block are multiplied."),),
+    fails=Failure(
+        "Sixteen levels of a float, most of them near zero, and scales that are powers of two: sixteen levels put where the weights are do better.",
+        "vit", "blocks.0.mlp.up", (("bits", 4),), ("sharing.kmeans", (("bits", 4),))),
 )

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from compression.encoded import Dense, Encoded
-from compression.method import Knob, Layer, Method
+from compression.method import Failure, Knob, Layer, Method
 from compression.quantization.formats import LARGEST, blocks, joined, scaled, to_float
 from compression.quantization.uniform import sizes
 
@@ -58,4 +58,7 @@ METHOD = Method(
         ("mantissa", "The digits of a floating point number; its exponent says where the point stands."),
         ("subnormal", "A number below the smallest exponent, written with fewer digits."),
     ),
+    fails=Failure(
+        "Two bits of mantissa are all that E5M2 has; its wide range is of no use to weights of like size.",
+        "depthwise", "block1.depthwise", (("bits", 8), ("wide", True)), ("quantization.uniform", (("bits", 8), ("per", "tensor")))),
 )

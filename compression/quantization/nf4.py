@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from compression.encoded import Dense, Encoded
-from compression.method import Knob, Layer, Method
+from compression.method import Failure, Knob, Layer, Method
 from compression.quantization.formats import LARGEST, blocks, joined, nearest, scaled, table, to_float
 
 SECOND = 256  # scales of blocks that share a scale themselves
@@ -62,4 +62,7 @@ METHOD = Method(
         ("quantile", "The value below which a given share of a distribution lies."),
         ("double quantization", "Quantizing the scales of quantized weights."),
     ),
+    fails=Failure(
+        "A block of 64 weights spans seven kernels of nine: the largest of them sets the scale for the others, and the bell curve is not theirs.",
+        "depthwise", "block1.depthwise", (("bits", 4),), ("quantization.uniform", (("bits", 5), ("per", "tensor"), ("clip", "mse")))),
 )

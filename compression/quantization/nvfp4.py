@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from compression.encoded import Dense, Encoded
-from compression.method import Knob, Layer, Method
+from compression.method import Failure, Knob, Layer, Method
 from compression.quantization.formats import LARGEST, blocks, joined, scaled, table, to_float
 from compression.quantization.uniform import sizes
 
@@ -53,4 +53,7 @@ METHOD = Method(
     prepare=prepare,
     answer=answer,
     terms=(("E2M1", "A float of 4 bits: sign, two exponent bits, one mantissa bit; its values are 0, ½, 1, 1½, 2, 3, 4, 6 and minus those."),),
+    fails=Failure(
+        "Rows of nine weights are blocks of nine with a scale each; those bytes buy every weight two bits more.",
+        "resnet-20", "stem.conv", (("bits", 4),), ("quantization.uniform", (("bits", 6), ("per", "tensor")))),
 )

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from compression.encoded import Dense, Encoded
-from compression.method import Knob, Layer, Method
+from compression.method import Failure, Knob, Layer, Method
 from compression.places import cheapest_places
 from compression.quantization import uniform
 
@@ -70,4 +70,7 @@ METHOD = Method(
     prepare=prepare,
     answer=answer,
     terms=(("outlier", "A value far larger than nearly all others."),),
+    fails=Failure(
+        "A tenth of the weights in 16 bits, with their places, take as many bytes as two more bits for all; and few are outliers here.",
+        "vit", "blocks.0.mlp.up", (("bits", 2), ("outliers", 0.1)), ("quantization.uniform", (("bits", 4), ("per", "tensor"), ("clip", "mse")))),
 )

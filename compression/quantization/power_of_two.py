@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from compression.encoded import Dense, Encoded
-from compression.method import Knob, Layer, Method
+from compression.method import Failure, Knob, Layer, Method
 from compression.quantization.formats import blocks, joined, powers, scaled, table, to_power
 from compression.quantization.uniform import sizes
 
@@ -54,4 +54,7 @@ METHOD = Method(
     prepare=prepare,
     answer=answer,
     terms=(("shift", "Moving the binary digits of a number, which multiplies it by a power of two without a multiplier."),),
+    fails=Failure(
+        "More bits only add ever smaller powers; between the largest two there is still no other level.",
+        "vit", "blocks.0.mlp.up", (("bits", 5),), ("quantization.uniform", (("bits", 5), ("per", "tensor"), ("clip", "mse")))),
 )

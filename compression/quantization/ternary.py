@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from compression.encoded import Dense, Encoded
-from compression.method import Knob, Layer, Method
+from compression.method import Failure, Knob, Layer, Method
 from compression.quantization.formats import blocks, joined, scaled
 from compression.quantization.uniform import sizes
 
@@ -52,4 +52,7 @@ METHOD = Method(
     prepare=prepare,
     answer=answer,
     terms=(("threshold", "The magnitude from which a weight is kept."),),
+    fails=Failure(
+        "Its two bits have a fourth code that stands for nothing; four values found by clustering take no more bytes.",
+        "resnet-20", "fc", (("bits", 2),), ("sharing.kmeans", (("bits", 2),))),
 )

@@ -15,7 +15,7 @@ from torch.nn import functional as F
 from compression.context import NO_EXAMPLES
 from compression.method import Knob
 from compression.network import Network
-from compression.quantization import clipping
+from compression.quantization import clipping, hadamard
 from compression.rewrite import Rewrite, spare
 
 LAYERS = (nn.Linear, nn.Conv1d, nn.Conv2d, nn.Conv3d, nn.LSTM, nn.GRU, nn.RNN, nn.MultiheadAttention)
@@ -24,19 +24,29 @@ _SAMPLE = 1 << 18  # values at most from which a range is found
 
 
 class Rounding(nn.Module):
-    """Evenly spaced levels over a fixed range, or over that of each example or token as it comes. (n, ...) -> the same."""
+    """Evenly spaced levels over a fixed range, or over that of each example or token as it comes. (n, ...) -> the same.
 
-    def __init__(self, bits: int, over: str, dims: tuple[int, ...], ends: tuple[float, float] | None) -> None:
+    turn: a rotation of the channels, (channels, channels), that is undone after rounding; it is worked out anew, not stored.
+    """
+
+    def __init__(self, bits: int, over: str, dims: tuple[int, ...], ends: tuple[float, float] | None, turn: Tensor | None = None,
+                 axis: int = -1) -> None:
         super().__init__()
-        self.top, self.dims, self.fixed = 2**bits - 1, dims, ends is not None
-        if ends is None:
-            self.register_buffer("setting", torch.tensor([bits, DYNAMIC.index(over)], dtype=torch.uint8))
-        else:
+        self.top, self.dims, self.fixed, self.turned, self.axis = 2**bits - 1, dims, ends is not None, turn is not None, axis
+        self.register_buffer("setting", torch.tensor([bits, (*STATIC, *DYNAMIC).index(over), self.turned], dtype=torch.uint8))
+        self.register_buffer("turn", turn, persistent=False)
+        if ends is not None:
             scale, zero = _levels(*(torch.tensor(e) for e in ends), self.top)
             self.register_buffer("scale", scale)
             self.register_buffer("zero", zero.to(torch.int32))
 
     def forward(self, x: Tensor) -> Tensor:
+        if not self.turned:
+            return self.rounded(x)
+        return turned(self.rounded(turned(x, self.turn, self.axis)), self.turn.T, self.axis)
+
+    def rounded(self, x: Tensor) -> Tensor:
+        """Every value at its nearest level."""
         if self.fixed:
             scale, zero = self.scale, self.zero
         else:
@@ -63,7 +73,7 @@ def refuses(network: Network) -> str | None:
     return None if any(isinstance(m, LAYERS) for m in network.module.modules()) else "There is no layer here whose inputs could be rounded."
 
 
-def apply(network: Network, bits: int, range: str) -> nn.Module:
+def apply(network: Network, bits: int, range: str, rotate: bool) -> nn.Module:
     """The module with a Rounding in each layer that was met with a tensor; static ranges come from the training examples."""
     module = spare(network)
     open_up(module)
@@ -72,8 +82,10 @@ def apply(network: Network, bits: int, range: str) -> nn.Module:
     def watch(name: str, owner: nn.Module) -> Callable[..., None]:
         def before(_: nn.Module, given: tuple[Any, ...]) -> None:
             if given and isinstance(given[0], Tensor) and name not in found:
-                ends = ends_of(given[0], bits, range) if range in STATIC else None
-                found[name] = Rounding(bits, range, axes(owner, given[0].ndim, range), ends)
+                x, axis = given[0], _channels(owner)
+                turn = rotation(x.shape[axis]) if rotate else None
+                ends = ends_of(x if turn is None else turned(x, turn, axis), bits, range) if range in STATIC else None
+                found[name] = Rounding(bits, range, axes(owner, x.ndim, range), ends, turn, axis)
         return before
 
     hooks = [_gate(owner).register_forward_pre_hook(watch(name, owner)) for name, owner in _places(module)]
@@ -114,9 +126,20 @@ def open_up(module: nn.Module) -> None:
 def axes(owner: nn.Module, ndim: int, over: str) -> tuple[int, ...]:
     """The axes over which a range is taken as the network runs: all of an example, or the channels of a token."""
     if over == "token":
-        return (1,) if isinstance(owner, nn.Conv1d | nn.Conv2d | nn.Conv3d) else (ndim - 1,)
+        return (_channels(owner) % ndim,)
     batch = 0 if getattr(owner, "batch_first", True) else 1
     return tuple(i for i in torch.arange(ndim).tolist() if i != batch)
+
+
+def rotation(size: int) -> Tensor:
+    """A rotation that mixes all channels: signs drawn by lot, the same each time, then Hadamard matrices. (size, size)."""
+    signs = 1.0 - 2 * torch.randint(2, (size, 1), generator=torch.Generator().manual_seed(0))
+    return signs * hadamard.mixed(torch.eye(size))
+
+
+def turned(x: Tensor, by: Tensor, axis: int) -> Tensor:
+    """The channels of x, along an axis, mixed by a matrix."""
+    return (x.movedim(axis, -1) @ by).movedim(-1, axis)
 
 
 def ends_of(x: Tensor, bits: int, rule: str) -> tuple[float, float]:
@@ -146,6 +169,10 @@ def _levels(low: Tensor, high: Tensor, top: int) -> tuple[Tensor, Tensor]:
     return scale, (-low / scale).round().clamp(0, top)
 
 
+def _channels(owner: nn.Module) -> int:
+    return 1 if isinstance(owner, nn.Conv1d | nn.Conv2d | nn.Conv3d) else -1
+
+
 def _places(module: nn.Module) -> list[tuple[str, nn.Module]]:
     """Layers by name."""
     return [(name, part) for name, part in module.named_modules() if isinstance(part, LAYERS)]
@@ -166,13 +193,16 @@ REWRITE = Rewrite(
     title="Activation quantization",
     summary="What goes into each layer is rounded to few levels too; with rounded weights a layer then multiplies whole numbers only. States, "
             "softmax, normalisations and residual links stay in float.",
-    reference="Jacob et al. 2018, arXiv:1712.05877; Krishnamoorthi 2018, arXiv:1806.08342; tokens: Yao et al. 2022, ZeroQuant, arXiv:2206.01861",
+    reference="Jacob et al. 2018, arXiv:1712.05877; Krishnamoorthi 2018, arXiv:1806.08342; tokens: Yao et al. 2022, ZeroQuant, arXiv:2206.01861; "
+              "rotation: Ashkboos et al. 2024, QuaRot, arXiv:2404.00456",
     survey="6.1",
     knobs=(
         Knob("bits", "Bits per activation", (2, 3, 4, 5, 6, 7, 8, 16, 32), 8, "How many levels there are: two to this power.", off=32),
         Knob("range", "Range", (*STATIC, *DYNAMIC), "minmax",
              "Static: found once on training examples, to the last value, a percentile, the least squared error or the least change of the "
              "histogram. Dynamic: of each example, or of each token or pixel, as it comes."),
+        Knob("rotate", "Rotate", (False, True), False,
+             "Mix the channels by a rotation before rounding and unmix them after, as QuaRot does, so that no single channel stands out."),
     ),
     apply=apply,
     refuses=refuses,

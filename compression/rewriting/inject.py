@@ -16,15 +16,15 @@ def refuses(network: Network) -> str | None:
     return None if streams(network) else "No normalisation or layer here gives its channels only to layers that could be scaled back."
 
 
-def apply(network: Network, size: int, share: float) -> nn.Module:
-    """A share of each stream's channels, one at least, multiplied by a power of two, the weights that take them divided: exact.
+def apply(network: Network, size: int, share: float, side: str) -> nn.Module:
+    """A share of each stream's channels, one at least, multiplied by a power of two, the weights that take them divided, or the reverse.
 
     Which channels is drawn by lot, the same each time."""
     module, generator = spare(network), torch.Generator().manual_seed(0)
     for stream in streams(network):
         chosen = torch.randperm(stream.channels, generator=generator)[: max(1, round(share * stream.channels))]
         by = torch.ones(stream.channels)
-        by[chosen] = 1 / size
+        by[chosen] = 1 / size if side == "activations" else size
         rescale(module, stream, by)
     return module
 
@@ -38,6 +38,8 @@ REWRITE = Rewrite(
     knobs=(
         Knob("size", "How much louder", SIZES, 16, "The factor by which the channels drawn are multiplied.", off=1),
         Knob("share", "Channels", SHARES, 0.02, "Share of channels that are drawn, one at least of each normalisation or layer."),
+        Knob("side", "Where", ("activations", "weights"), "activations",
+             "Louder channels and smaller weights on them, as in language models; or the reverse, for methods that only look at weights."),
     ),
     apply=apply,
     refuses=refuses,
