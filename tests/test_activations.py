@@ -8,7 +8,7 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from compression.apply import compress, rewritten
+from compression.apply import compress, rewritten, smaller
 from compression.data import Data
 from compression.engine.choose import choose
 from compression.engine.plain import Pairs
@@ -270,6 +270,15 @@ def test_rounded_activations_work_with_any_recipe_and_with_the_quick_engine(name
     weights = done.weights()
     scores = engine.changed(engine.record(data.inputs[:6], [frozenset(weights)]), Pairs([weights]))
     assert torch.allclose(scores, put(done)(data.inputs[:6]), atol=1e-2)
+
+
+def test_a_factored_layer_with_rounded_inputs_runs_as_it_is_judged():
+    net = shipped.load("lenet-300-100")
+    done = compress(net, Recipe((step("lowrank.svd"),), first=(step("rewriting.activations", bits=3),)))
+    x = net.data["validation"].inputs[:50]
+    assert torch.allclose(smaller(done)(x), put(done)(x), atol=1e-4)
+    plain = compress(net, Recipe((step("lowrank.svd"),)))
+    assert (smaller(plain)(x) - put(done)(x)).abs().max() > 0.1
 
 
 def test_what_stays_in_float_is_said():
