@@ -1,12 +1,16 @@
 """The cells of a scan as what charts and captions need: tables of numbers and words. Pure."""
 
-from collections.abc import Sequence
+import json
+from collections.abc import Mapping, Sequence
+from functools import cache
+from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 
 from app import words
 from app.jobs import eta
+from compression.joint import together
 from compression.method import Value
 from compression.sensitivity import Cell, Scan
 
@@ -65,3 +69,24 @@ def progress(found: Scan | None, seconds: float) -> tuple[float, str]:
     doing = {"preparing": "Preparing the layers", "ranking": "A first ranking"}.get(found.stage, counts)
     left = words.remaining(eta(found.settled, len(found.cells), seconds))
     return found.settled / max(1, len(found.cells)), f"{doing} · {left}" if left else doing
+
+
+def jointly(found: Scan, safe: Mapping[str, Value], network: str) -> str:
+    """What all the outlined settings would do together, as an estimate that says how good it is."""
+    at = {(c.layer, c.value): c for c in found.cells}
+    chosen = [at[layer, value] for layer, value in safe.items()]
+    if not chosen or found.stage != "done":
+        return ""
+    guess = together(chosen, found.cells)
+    error = _errors().get(network)
+    known = (f" On {error['recipes']} recipes measured for this network such an estimate was {error['error_points']:.1f} points off in the "
+             f"middle and {error['worst_points']:.1f} at worst." if error else "")
+    return (f"All outlined together would save about {words.size(sum(c.saved_bytes for c in chosen))} and lose "
+            f"{'at least ' if guess.beyond else ''}an estimated ~{100 * guess.drop:.1f} points: the divergences added up, not measured.{known}")
+
+
+@cache
+def _errors() -> dict[str, dict[str, float]]:
+    """How good the estimate was, by network, as tests/bench/joint.py found it."""
+    file = Path(__file__).parents[1] / "assets" / "joint.json"
+    return json.loads(file.read_text()) if file.exists() else {}

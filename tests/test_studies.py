@@ -8,6 +8,7 @@ from compression.apply import compress
 from compression.engine.instrument import Instrument
 from compression.engine.sampling import Tolerance
 from compression.evaluate import Estimate, evaluate
+from compression.joint import together
 from compression.link import from_link, to_link
 from compression.recipe import Override, Recipe, from_json, step, to_json
 from compression.registry import answering, methods
@@ -174,3 +175,15 @@ def test_a_hostile_link_gives_sentences_and_a_recipe(words):
 def test_a_wrong_recipe_file_says_what_is_wrong(text, says):
     with pytest.raises(ValueError, match=says):
         from_json(text)
+
+
+def test_a_whole_recipe_is_guessed_from_single_layers(instrument):
+    data = instrument.network.data["validation"]
+    found = finished(scan(instrument, "pruning.magnitude", "sparsity", (0.5, 0.8, 0.95), data, ALL))
+    mild, harsh = ([c for c in found.cells if c.value == v] for v in (0.5, 0.95))
+    one, two = together(mild, found.cells), together(harsh, found.cells)
+    assert one.nats == pytest.approx(sum(c.nats for c in mild)) and one.drop <= two.drop
+    alone = together(harsh[:1], found.cells)
+    assert alone.drop == pytest.approx(harsh[0].drop, abs=0.05) and not alone.beyond and two.beyond
+    with pytest.raises(ValueError, match="no cell of this scan was measured"):
+        together(mild, [c._replace(drop=float("nan")) for c in found.cells])

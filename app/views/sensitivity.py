@@ -78,7 +78,8 @@ def _scan(name: str, look: str, until: str, allowed: float, strict: bool) -> Non
 def _pictures(found: Scan, knob: Knob, values: tuple[Value, ...], allowed: float, name: str) -> None:
     layers, labels = [layer.name for layer in state.network().layers], [parts.shown(knob, v) for v in values]
     table = cells.tables(found, layers, values)
-    safe = {} if table.ranked else {layer: values.index(v) for layer, v in last_safe(found.cells, allowed / 100).items()}
+    settings = {} if table.ranked else last_safe(found.cells, allowed / 100)
+    safe = {layer: values.index(v) for layer, v in settings.items()}
 
     def clicked(at: dict) -> None:
         row, column = at["point"]
@@ -100,6 +101,7 @@ def _pictures(found: Scan, knob: Knob, values: tuple[Value, ...], allowed: float
                    key="scan.curves", alt="Curves: accuracy along the settings, one chart for each layer",
                    height=max(300, 140 * -(-len(layers) // plots.across(len(layers))) + 60))
         st.markdown(":small[Bars: 95 % intervals of the drop. Dashed: the original. Dotted: the allowed drop.]")
+    st.markdown(cells.jointly(found, settings, state.network().name))
 
 
 def _limits(found: Scan, knob: Knob, values: tuple[Value, ...], allowed: float, name: str) -> None:
