@@ -168,6 +168,23 @@ def test_curvature_of_a_linear_softmax_is_its_hessian():
     assert torch.allclose(obd.score(net.layers[0]) * 2 / net.layers[0].weight.square(), found)
 
 
+def test_what_the_curvature_says_of_a_single_weight_is_what_its_loss_does_to_the_answers():
+    """Twenty weights of LeNet-5, from the least to the most worth: the divergence of the answers when each alone is set to zero."""
+    net = shipped.load("lenet-5")
+    layer = net.layer("conv2")
+    x, said = net.context.examples[: net.context.alone], obd.score(layer).flatten()
+    old = F.log_softmax(net.module(x), -1)
+    places = said.argsort()[torch.linspace(5000, len(said) - 1, 20).long()]
+    found = []
+    for place in places:
+        weight = layer.weight.clone()
+        weight.view(-1)[place] = 0
+        new = F.log_softmax(torch.func.functional_call(net.module, {"conv2.weight": weight}, (x,)), -1)
+        found.append((old.exp() * (old - new)).sum(-1).mean())
+    ratios = torch.stack(found) / said[places]
+    assert 0.8 < float(ratios.median()) < 1.25 and float(ratios.min()) > 0.3 and float(ratios.max()) < 3
+
+
 def surgeon_by_force(weight, h, count):
     """Try every weight: set it to zero too, solve least squares for the others, and take the one that costs least."""
     gone, w = [], weight

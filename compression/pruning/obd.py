@@ -3,7 +3,8 @@
 The second derivatives are those of Gauss and Newton, as in LeCun et al.: never negative, and what is left out is small where a
 network is well trained. For a loss on a softmax they do not depend on the labels. Their diagonal is estimated without bias:
 each example's answer is pushed at random signs through a root of the softmax's own curvature, and the squares of the gradients
-are averaged (Hutchinson's idea; Martens et al. 2012, arXiv:1206.6464).
+are averaged (Hutchinson's idea; Martens et al. 2012, arXiv:1206.6464). Of a single weight it tells the truth, as a test measures;
+what many weights do together when they go at once it leaves out.
 """
 
 import torch
