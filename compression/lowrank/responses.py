@@ -66,7 +66,7 @@ def after_relu(y: Tensor, bias: Tensor, start: tuple[Tensor, Tensor]) -> tuple[t
     Zhang et al. 2015, section 2.2.2: targets z that may stray from M y where the ReLU does not see it, and M as the regression of
     them on y, in turn. The layer's bias is kept, where the paper fits one too. Never worse than the start.
     """
-    wanted, rank = (y + bias).relu(), start[0].shape[1]
+    wanted = (y + bias).relu()
 
     def missed(pair: tuple[Tensor, Tensor]) -> float:
         return float((((y @ pair[1].T) @ pair[0].T + bias).relu() - wanted).square().sum())
@@ -81,7 +81,8 @@ def after_relu(y: Tensor, bias: Tensor, start: tuple[Tensor, Tensor]) -> tuple[t
         given = (y @ now[1].T) @ now[0].T + bias
         products = ((targets(wanted, given, penalty) - bias).T @ y).double()  # (out, out)
         half = torch.linalg.solve_triangular(root, products.T, upper=False)  # the regression's answers are its columns, whitened
-        left = torch.linalg.eigh(half.T @ half).eigenvectors[:, -rank:]
+        strength = half.T @ half
+        left = torch.linalg.qr(strength @ torch.linalg.qr(strength @ now[0].double()).Q).Q  # two steps of subspace iteration are enough
         now = left.float(), torch.cholesky_solve(products.T @ left, root).T.float()
         error = missed(now)
         if error < least:
