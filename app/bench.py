@@ -6,9 +6,10 @@ from collections.abc import Callable
 import pandas as pd
 import streamlit as st
 
-from app import chart, contrast, drawings, parts, plots, state, trial, words
+from app import chart, contrast, drawings, jobs, parts, plots, state, trial, words
 from app.chart.ticker import tick
 from app.found import Drawn
+from compression.evaluate import Progress
 from compression.method import Failure, Knob, Method, Value
 from compression.network import Network
 from compression.recipe import Override, Recipe, Step, step
@@ -69,9 +70,26 @@ def cards(net: Network, layer: str, chain: tuple[Step, ...]) -> None:
                  "Below it ‖W − Ŵ‖ beside ‖W‖.")
     job, progress = parts.judgement(Recipe(overrides=(Override(layer, chain, whole=True),)), "bench")
     with accuracy:
-        parts.accuracy_card(job, progress)
+        answers(job, progress)
     st.caption(f"Only {layer} is changed, which took {words.size(p.bytes_before)}; all others are as trained.")
     tick(parts.more_to_come(job, progress), time.monotonic_ns() % 10**9, 100, key="bench.tick")
+
+
+def answers(job: jobs.Job | None, progress: Progress | None) -> None:
+    """The accuracy of what is on the bench, not of the recipe on screen: what it was before is never shown in its place."""
+    data = state.network().data.get(state.split())
+    title = "Next character" if data is not None and data.kind == "text" else "Accuracy"
+    plain = dict(delta_color="off", delta_arrow="off", border=True)
+    if progress is None:
+        value, why = ("no data", "give data to measure") if job is None else ("failed", "see the note") if job.error else ("…", "measuring")
+        st.metric(title, value, why, help=job.error if job is not None and job.error else None, **plain)
+        return
+    q = progress.quality
+    best = q.accuracy or q.agreement
+    moved = f"{q.bits:.2f} bits/char" if title != "Accuracy" else words.signed(100 * q.change.value) if q.change else "to the original"
+    st.metric(title if q.accuracy else "Agreement", words.share(best.value), f"± {100 * words.half_width(*best[1:]):.1f} · {moved}", **plain,
+              help=f"95 % interval, on {words.examples(data.kind, q.split, q.n, q.of, q.estimated)}. The original has "
+                   f"{words.within(*q.original) if q.original else 'no labels to be judged by'}; the difference is paired.")
 
 
 def stacked(rows: list[trial.Stacked]) -> None:
@@ -174,6 +192,7 @@ def fails(name: str, choose: Callable[[str], None]) -> None:
     net = state.network()
     st.subheader("When it fails", anchor=False)
     better, where = known_of(told.instead[0]), state.titles().get(told.network, told.network)
+    after = "".join(f" after {method(first).title} with {_settings(first, knobs)}" for first, knobs in told.after)
     st.markdown(told.why)
     left, right, _ = st.columns([2, 2, 1])
     left.button("See it fail", on_click=_set, args=(choose, told, name, told.knobs), width="stretch", icon=":material/trending_down:",
@@ -181,18 +200,19 @@ def fails(name: str, choose: Callable[[str], None]) -> None:
     right.button(f"See {better.title} instead", on_click=_set, args=(choose, told, *told.instead), width="stretch",
                  help=f"The same layer, with {_settings(*told.instead)}.")
     if net.name != told.network:
-        st.caption(f"On {where}, layer {told.layer}. Both are measured as soon as that network is open.")
+        st.caption(f"On {where}, layer {told.layer}{after}. Both are measured as soon as that network is open.")
         return
     with st.spinner("Measuring both…"):
         sides = contrast.failure(net, name)
     st.dataframe(pd.DataFrame({
-        "method": [method(s.step.method).title for s in sides], "setting": [_settings(s.step.method, s.step.knobs) for s in sides],
-        "file": [words.size(s.file_bytes) for s in sides], "distance": [f"{s.distance:.3g}" for s in sides],
-        "same": [words.share(s.same) for s in sides],
+        "method": [method(s.step.method).title for s in sides], "file": [words.size(s.file_bytes) for s in sides],
+        "distance": [f"{s.distance:.3g}" for s in sides], "same": [words.share(s.same) for s in sides],
+        "setting": [_settings(name, told.knobs), _settings(*told.instead)],
     }), hide_index=True, width="stretch", alt="Where the method fails, beside what does better",
-        column_config={"method": "Method", "setting": "Setting", "file": "Whole file", "same": "Same answers as the original",
-                       "distance": st.column_config.TextColumn("Divergence of answers (nats)", help="Kullback and Leibler’s, mean; 0 is identical.")})
-    st.caption(f"Only {told.layer} of {net.title} is changed; measured now on {contrast.examples(net)} validation examples.")
+        column_config={"method": "Method", "setting": "Setting", "file": "Whole file", "same": "Same answers",
+                       "distance": st.column_config.TextColumn("Divergence (nats)", help="Kullback and Leibler’s, mean; 0 is identical.")})
+    st.caption(f"Only {told.layer} of {net.title} is changed{after}. Divergence and same answers: beside the original’s, measured now "
+               f"on {contrast.examples(net)} validation examples.")
 
 
 def _settings(name: str, knobs: tuple[tuple[str, Value], ...]) -> str:
@@ -206,7 +226,7 @@ def _set(choose: Callable[[str], None], told: Failure, name: str, knobs: tuple[t
     if state.network().name != told.network:
         state.open_network(told.network)
     state.recall(f"bench.layer.{told.network}", told.layer)
-    state.recall("stack", ())
+    state.recall("stack", contrast.before(told))
     choose(name)
     for knob, value in step(name, **dict(knobs)).knobs:
         state.recall(f"bench.{name}.{knob}", value)

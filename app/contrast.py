@@ -9,6 +9,7 @@ from app import compute
 from compression import measure
 from compression.apply import compress, rewritten
 from compression.evaluate import skeleton
+from compression.method import Failure
 from compression.network import Network
 from compression.recipe import Override, Recipe, Step, step
 from compression.registry import method
@@ -33,8 +34,13 @@ def failure(net: Network, name: str) -> tuple[Side, Side]:
     told = method(name).fails
     if told is None:
         raise ValueError(f"{name} names no setting at which it fails")
-    before, *sides = (tuple(step(method, **dict(knobs)) for method, knobs in rows) for rows in (told.after, ((name, told.knobs),), (told.instead,)))
-    return compute.kept(("failure", net.digest, name), lambda: tuple(_side(net, told.layer, (*before, *each)) for each in sides))
+    sides = (step(name, **dict(told.knobs)), step(told.instead[0], **dict(told.instead[1])))
+    return compute.kept(("failure", net.digest, name), lambda: tuple(_side(net, told.layer, (*before(told), each)) for each in sides))
+
+
+def before(told: Failure) -> tuple[Step, ...]:
+    """The steps after which a method fails, where it works only after others."""
+    return tuple(step(name, **dict(knobs)) for name, knobs in told.after)
 
 
 def _side(net: Network, layer: str, chain: tuple[Step, ...]) -> Side:

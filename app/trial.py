@@ -102,7 +102,7 @@ def found(net: Network, layer: str, chain: tuple[Step, ...]) -> tuple[str, list[
     known = method(last.method)
 
     def draw(form: Encoded) -> list[Drawn]:
-        rank = form.left.shape[-1] if type(form) is Factored and hasattr(form.left, "shape") else None
+        rank = form.left.decode().shape[-1] if type(form) is Factored else None
         return pictures(ready, Setting(weight, form.decode(), known.knobs, dict(last.knobs), last.method.split(".")[0], rank))
 
     said = (type(ready).__doc__ or "").strip().splitlines()[0] if hasattr(ready, "_asdict") else ""

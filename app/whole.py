@@ -76,6 +76,6 @@ def cards(net: Network, chosen: Step, then: int) -> None:
     for column, (job, progress), label in zip(st.columns(2), jobs, (f"As trained{after}", f"Rewritten{after}"), strict=True):
         with column:
             st.markdown(f":small[{label}]")
-            parts.accuracy_card(job, progress)
+            bench.answers(job, progress)
     more = any(parts.more_to_come(job, progress) for job, progress in jobs)
     tick(more, time.monotonic_ns() % 10**9, 100, key="bench.whole.tick")

@@ -1,0 +1,260 @@
+"""The Methods and Coverage pages without a browser: every method on every kind of layer, its figures against plain Python."""
+
+import re
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from streamlit.testing.v1 import AppTest
+
+from app import axes, found, jobs, trial, words
+from app.bench import FAMILY
+from compression import measure
+from compression.apply import compress, encode, prepared
+from compression.recipe import Override, Recipe, step
+from compression.registry import method, methods, rewrites
+from compression.zoo import shipped
+
+MAIN = str(Path(__file__).parents[1] / "app" / "main.py")
+KINDS = {
+    "convolution": ("vgg-small", "conv4"),
+    "linear": ("lenet-300-100", "fc2"),
+    "embedding": ("char-lstm", "embed"),
+    "lstm": ("row-lstm", "lstm.weight_hh_l0"),
+    "attention": ("vit", "blocks.0.attention.in_proj_weight"),
+    "attention of a text model": ("char-gpt", "blocks.0.query"),
+}
+CODES = step("quantization.uniform", bits=4)
+
+
+@pytest.fixture(autouse=True)
+def nobody_left():
+    """AppTest never ends a session, so its jobs would go on beside the next test's."""
+    yield
+    for pool in (jobs.quick, jobs.long):
+        pool.drop_all("")
+
+
+def opened(page, **link) -> AppTest:
+    at = AppTest.from_file(MAIN, default_timeout=300)
+    at.query_params.update(link)
+    return turned(healthy(at.run()), page)
+
+
+def turned(at, page) -> AppTest:
+    at._page_hash = next(key for key, info in at._registered_pages.items() if info["url_pathname"] == page)
+    return healthy(at.run())
+
+
+def put(at, key, value) -> AppTest:
+    for kind in (at.select_slider, at.segmented_control, at.selectbox):
+        for widget in kind:
+            if widget.key == key:
+                widget.set_value(value)
+                return healthy(at.run())
+    raise KeyError(key)
+
+
+def pick(at, name) -> AppTest:
+    family = name.split(".")[0]
+    put(at, "bench.family", family)
+    return put(at, f"bench.method.{family}", name)
+
+
+def healthy(at) -> AppTest:
+    assert not at.exception, [(e.message, e.stack_trace) for e in at.exception]
+    shown = f"{[(m.label, m.value, m.delta or '') for m in at.metric]} {[m.value for m in at.markdown]} {[c.value for c in at.caption]}"
+    assert not re.search(r"\b(nan|inf|None|undefined)\b", shown), shown
+    return at
+
+
+def press(at, label) -> AppTest:
+    next(b for b in at.button if b.label.startswith(label)).click()
+    return healthy(at.run())
+
+
+def chain_of(name):
+    return (CODES, step(name)) if method(name).consumes == "codes" else (step(name),)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("family", [f for f in FAMILY if f != "rewriting"])
+def test_every_method_works_on_every_kind_of_layer_or_says_why_not(kind, family):
+    network, layer = KINDS[kind]
+    net = shipped.load(network)
+    at = opened("methods", net=network, layer=layer)
+    for name in (n for n in methods() if n.startswith(f"{family}.")):
+        pick(at, name)
+        form, refused = encode(net.layer(layer), chain_of(name), {}, net.digest)
+        shown = {m.label: (m.value, m.delta) for m in at.metric}
+        if refused:
+            assert [i.value for i in at.info] == [refused[-1]], name
+            assert refused[-1].endswith(".") and "This layer" not in shown
+            continue
+        assert not at.info, (name, [i.value for i in at.info])
+        wrong = measure.error(net.layer(layer).weight, form.decode())
+        assert shown["This layer"][0] == words.size(form.nbytes), name
+        assert shown["SQNR"] == ("exact" if wrong.sqnr == float("inf") else f"{wrong.sqnr:.1f} dB", f"error {100 * wrong.relative:.1f} %"), name
+
+
+@pytest.mark.parametrize("network", dict.fromkeys(network for network, _ in KINDS.values()))
+def test_every_rewriting_is_tried_on_the_whole_network_or_says_why_not(network):
+    net = shipped.load(network)
+    at = put(opened("methods", net=network), "bench.family", "rewriting")
+    for name in rewrites():
+        put(at, "bench.method.rewriting", name)
+        why = rewrites()[name].refuses(net)
+        if why:
+            assert at.info[0].value.startswith(why), name
+            continue
+        assert not at.info, name
+        said = next(m.value for m in at.markdown if "layers change" in m.value)
+        assert f"of {len(net.layers)} layers change" in said
+        if rewrites()[name].exact:
+            assert "stay as they are" in said, name
+        assert {"Layer", "layer"} & set(at.dataframe[0].value.columns) and len(at.dataframe[0].value) == len(net.layers)
+
+
+def test_a_rewriting_begins_the_recipe():
+    at = pick(opened("methods", net="resnet-20"), "rewriting.fold_norms")
+    press(at, "Begin the recipe")
+    assert [s.method for s in at.session_state["recipe"].first] == ["rewriting.fold_norms"]
+
+
+def test_steps_are_stacked_with_the_bytes_before_and_after_each():
+    net = shipped.load("lenet-5")
+    at = opened("methods", net="lenet-5", layer="fc1")
+    put(at, "bench.pruning.magnitude.sparsity", 0.9)
+    press(at, "Add to stack")
+    pick(at, "sharing.kmeans")
+    press(at, "Add to stack")
+    pick(at, "coding.huffman")
+    chain = (step("pruning.magnitude", sparsity=0.9), step("sharing.kmeans"), step("coding.huffman"))
+    sizes = [encode(net.layer("fc1"), chain[:i], {}, net.digest)[0].nbytes for i in range(4)]
+    table = at.dataframe[0].value
+    assert list(table["before"]) == [words.size(b) for b in sizes[:3]] and list(table["after"]) == [words.size(b) for b in sizes[1:]]
+    press(at, "Use this chain")
+    assert Override("fc1", chain, whole=True) in at.session_state["recipe"].overrides
+    press(at, "Clear stack")
+    assert list(at.dataframe[0].value["step"]) == ["1. Uniform quantization", "2. Huffman coding"], "on its own a coder gets codes"
+
+
+def test_two_prunings_of_one_layer_are_compared():
+    net = shipped.load("lenet-5")
+    at = pick(opened("methods", net="lenet-5", layer="fc1"), "pruning.wanda")
+    weight = net.layer("fc1").weight
+    one, two = (encode(net.layer("fc1"), (step(n),), {}, net.digest)[0].decode() != 0 for n in ("pruning.wanda", "pruning.magnitude"))
+    said = next(m.value for m in at.markdown if m.value.startswith("At 50 %"))
+    for share in ((one & two), (one & ~two), (~one & two), (~one & ~two)):
+        assert words.share(float(share.float().mean())) in said
+    d = trial.opposed(net, "fc1", step("pruning.wanda"), "pruning.magnitude")
+    assert sum(s.sum() for s in d.sizes) == weight.numel() and [int(s.sum()) for s in d.sizes] == list(d.counts)
+
+
+@pytest.mark.parametrize("name", [n for n in methods() if methods()[n].fails])
+def test_a_failure_is_set_by_its_button_and_so_is_what_does_better(name):
+    told = method(name).fails
+    at = pick(opened("methods", net="lenet-300-100"), name)
+    press(at, "See it fail")
+    assert at.session_state["net"] == told.network
+    settings = {**{k.name: k.default for k in method(name).knobs}, **dict(told.knobs)}
+    for knob in method(name).knobs:
+        if len(knob.ladder) > 1:
+            assert at.session_state[f"bench.{name}.{knob.name}"] == settings[knob.name], knob.name
+    net, before = shipped.load(told.network), tuple(step(n, **dict(knobs)) for n, knobs in told.after)
+    form, refused = encode(net.layer(told.layer), (*before, step(name, **dict(told.knobs))), {}, net.digest)
+    assert not refused and {m.label: m.value for m in at.metric}["This layer"] == words.size(form.nbytes)
+    table = at.dataframe[-1].value
+    assert list(table["method"]) == [method(name).title, method(told.instead[0]).title]
+    if not method(name).lossless:
+        assert float(table["distance"][0]) > 1.4 * float(table["distance"][1])
+    next(b for b in at.button if b.label.endswith("instead")).click()
+    healthy(at.run())
+    better = encode(net.layer(told.layer), (*before, step(told.instead[0], **dict(told.instead[1]))), {}, net.digest)[0]
+    assert {m.label: m.value for m in at.metric}["This layer"] == words.size(better.nbytes)
+
+
+def test_the_coverage_page_counts_and_filters():
+    from app import coverage
+    at = opened("coverage")
+    shown = {m.label: m.value for m in at.metric}
+    for badge, count in coverage.counts(coverage.rows()).items():
+        assert shown[f"{coverage.GLYPHS[badge]} {badge}"] == f"{count}"
+
+    def choose(key, value):
+        next(p for p in at.button_group if p.key == key).set_value([value])
+        healthy(at.run())
+
+    choose("coverage.badges", "not here")
+    assert f"{coverage.counts(coverage.rows())['not here']} of {len(coverage.rows())} rows" in f"{[m.value for m in at.markdown]}"
+    choose("coverage.families", "Coding")
+    assert "No row has this badge" in at.info[0].value
+
+
+def pictures(name, layer="fc1", network="lenet-5", **knobs):
+    net, memo = shipped.load(network), {}
+    chain = (*chain_of(name)[:-1], step(name, **knobs))
+    form, _ = encode(net.layer(layer), chain, memo, net.digest)
+    ready = prepared(net.layer(layer), chain, memo, net.digest)
+    rank = form.left.decode().shape[-1] if type(form).__name__ == "Factored" else None
+    setting = found.Setting(net.layer(layer).weight, form.decode(), method(name).knobs, dict(chain[-1].knobs), name.split(".")[0], rank)
+    return {p.title: p for p in found.pictures(ready, setting)}, net.layer(layer).weight
+
+
+def test_the_mark_stands_where_the_dial_cuts():
+    drawn, weight = pictures("pruning.magnitude", sparsity=0.3)
+    picture = drawn["Magnitudes"]
+    assert "The 120,000 left of the line are removed." in picture.said
+    place = picture.at[int(np.floor(picture.mark))]
+    assert abs(int(place.replace(",", "")) - 0.3 * weight.numel()) <= weight.numel() / found.POINTS
+    drawn, weight = pictures("lowrank.svd", rank=0.2)
+    spectrum = torch.linalg.svdvals(weight.double())
+    kept = encode(shipped.load("lenet-5").layer("fc1"), (step("lowrank.svd", rank=0.2),))[0].left.decode().shape[-1]
+    energy = float(spectrum[:kept].square().sum() / spectrum.square().sum())
+    assert f"The first {kept:,}, left of the line, are kept, with {100 * energy:.1f} % of the squares." in drawn["Singular values"].said
+    drawn, _ = pictures("sharing.kmeans", bits=3)
+    assert len(drawn["Codebook"].values) == 8 and drawn["Squared error"].at[int(drawn["Squared error"].mark)] == "3"
+
+
+def test_scores_are_shown_apart_by_what_became_of_the_weights():
+    drawn, weight = pictures("pruning.wanda", sparsity=0.7)
+    picture = drawn["Scores of the kept and the removed"]
+    assert picture.gone.sum() == pytest.approx(0.7 * weight.numel(), rel=0.01) and picture.values.shape == (weight.numel(),)
+    assert drawn["Scores"].x == "input" and drawn["Scores"].y == "output"
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_every_picture_has_named_axes_and_a_caption(kind):
+    network, layer = KINDS[kind]
+    net, memo = shipped.load(network), {}
+    for name in methods():
+        if encode(net.layer(layer), chain_of(name), memo, net.digest)[1]:
+            continue
+        for picture in trial.found(net, layer, chain_of(name))[1]:
+            assert picture.title and picture.x and picture.y, (name, picture)
+            assert picture.said.endswith(".") and np.isfinite(picture.values).all(), (name, picture.said)
+            assert not picture.at or picture.kind == "map" or len(picture.at) == len(picture.values), (name, picture.title)
+            assert picture.mark is None or -1 <= picture.mark <= max(picture.values.shape[-1], len(picture.at)), (name, picture.title)
+
+
+def test_a_comment_names_the_axes():
+    assert axes.described("(out, d)") == (["output", "input"], "")
+    assert axes.described("(groups, d), root of the mean square over the examples")[1] == "root of the mean square over the examples"
+    assert axes.described("bits -> (groups,), any real number") == (["group"], "any real number")
+    assert axes.described("sum of squared errors") == ([], "sum of squared errors")
+
+
+def test_the_failure_is_measured_as_plain_python_measures_it():
+    from app import contrast
+    name = "lowrank.svd"
+    told = method(name).fails
+    net = shipped.load(told.network)
+    bad, _ = contrast.failure(net, name)
+    done = compress(net, Recipe(overrides=(Override(told.layer, (step(name, **dict(told.knobs)),)),)))
+    x = net.data["validation"].inputs[: contrast.examples(net)]
+    with torch.inference_mode():
+        new = torch.func.functional_call(net.module, done.weights(), (x,)).float().log_softmax(-1)
+        old = net.module(x).float().log_softmax(-1)
+    assert bad.distance == pytest.approx(float((old.exp() * (old - new)).sum(-1).mean()), rel=1e-4)
+    assert bad.same == pytest.approx(float((old.argmax(-1) == new.argmax(-1)).float().mean()))
