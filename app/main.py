@@ -18,6 +18,7 @@ from app import compute, controls, state, words  # noqa: E402
 from app.views import coverage, explore, methods, opening, sensitivity, tradeoff  # noqa: E402
 
 st.set_page_config("Shrinkscope", str(ROOT / "app" / "static" / "favicon.png"), layout="wide")
+st.html("<style>.stMainBlockContainer {padding: 4rem 2.5rem 4rem} @media (max-width: 40rem) {.stMainBlockContainer {padding: 4rem 1rem}}</style>")
 ask = argparse.ArgumentParser(prog="streamlit run app/main.py --", exit_on_error=False)
 ask.add_argument("--model", help="package.module:function that returns a torch.nn.Module")
 ask.add_argument("--data", help="package.module:function that returns (inputs, labels)")

@@ -15,7 +15,7 @@ from compression.apply import Compressed, compress
 from compression.data import Data
 from compression.engine.grid import Bank
 from compression.engine.instrument import Arrays, Instrument
-from compression.engine.sampling import Counts, Tolerance, Verdict
+from compression.engine.sampling import Counts, Design, Tolerance, Verdict
 from compression.engine.scan import USUAL, State, adaptive, ranking
 from compression.method import Value
 from compression.recipe import Recipe, Step, step
@@ -124,8 +124,8 @@ def _measured(instrument: Instrument, bank: Bank, knob: str, data: Data, toleran
               before: Mapping[str, Any] | None) -> Iterator[Scan | None]:
     """A bank of cells, prepared, ranked, and measured to a tolerance."""
     yield from instrument.answered(data)
-    fast, (first, _) = instrument.fast(data.inputs), instrument.known(data) or (None, None)
-    assert first is not None
+    fast, (first, design) = instrument.fast(data.inputs), instrument.known(data) or (None, None)
+    assert first is not None and design is not None
     original = None if data.labels is None else float((first.answers == data.labels).double().mean())
     cells = [Cell(c.layer, c.steps[-1][knob], c.steps[-1]) for c in bank.cells]
     plain = compress(instrument.network, Recipe())
@@ -144,7 +144,7 @@ def _measured(instrument: Instrument, bank: Bank, knob: str, data: Data, toleran
             cells[i] = cells[i]._replace(nats=nats)
             yield Scan(tuple(cells), len(data), original, "ranking")
     batch = instrument.pace(data.inputs).batch
-    for state in adaptive(fast, bank, data, first, tolerance, strict, batch=batch, state=_resumed(before)):
+    for state in adaptive(fast, bank, data, first, tolerance, strict, batch=batch, state=_resumed(before, bank, tolerance, design)):
         now = tuple(_told(c, i, state, bank) for i, c in enumerate(cells))
         yield Scan(now, len(data), original, "done" if state.done else "measuring", state)
 
@@ -155,11 +155,14 @@ def _told(cell: Cell, i: int, state: State, bank: Bank) -> Cell:
     return cell._replace(drop=float(state.drop[i]), half=float(state.half[i]), n=int(state.n[i]), settled=not state.open[i])
 
 
-def _resumed(arrays: Mapping[str, Any] | None) -> State | None:
+def _resumed(arrays: Mapping[str, Any] | None, bank: Bank, tolerance: Tolerance | Verdict, design: Design) -> State | None:
+    """The state to go on from: open are the cells that are wider than asked for now, whatever was asked for then."""
     if not arrays:
         return None
     counts = Counts(*(arrays[f"counted_{name}"] for name in Counts._fields))
-    return State(arrays["drop"], arrays["half"], arrays["n"], arrays["open"], int(arrays["looks"]), counts, int(arrays["of"]))
+    asked = np.isin(np.arange(len(bank.cells)), [i for places in bank.measured.values() for i in places])
+    opened = asked & ~tolerance.allows(arrays["drop"], arrays["half"]) & (counts.n < design.sizes).any(1)
+    return State(arrays["drop"], arrays["half"], arrays["n"], opened, int(arrays["looks"]), counts, int(arrays["of"]))
 
 
 def last_safe(cells: tuple[Cell, ...], tolerance: float) -> dict[str, Value]:

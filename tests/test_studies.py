@@ -82,6 +82,8 @@ def test_a_scan_goes_on_where_it_stopped(instrument):
         again = finished(scan(*asked, before=stop.arrays()))
         assert again.cells == whole.cells
     assert finished(scan(*asked, before=whole.arrays())).cells == whole.cells
+    closer = finished(scan(*asked[:-1], ALL, before=whole.arrays()))
+    assert closer.cells == finished(scan(*asked[:-1], ALL)).cells, "asked for more, it measures more"
 
 
 def test_where_a_method_does_not_apply_the_cell_says_so(instrument):

@@ -24,7 +24,7 @@ def show() -> None:
     if not state.network().data:
         st.info("This network was opened without data, so there are no answers to compare. Open a data file beside it.")
         return
-    first, second, third, fourth = st.columns([3, 3, 4, 2])
+    first, second, third, fourth = st.columns([5, 5, 8, 4])
     known = [n for which in DIALS for n in answering(which)]
     name = first.selectbox("Vary", known, known.index(FIRST["sparsity"]), key="scan.method", format_func=lambda n: method(n).title,
                            persist_state="session")
@@ -32,7 +32,7 @@ def show() -> None:
                             help="A few settings for every layer, or by halving the harshest setting within the allowed drop.")
     until = third.segmented_control("Measure until", UNTIL, default="± 1 point", key="scan.until", persist_state="session",
                                     disabled=look == HALVING, help="Half-width of a cell's 95 % interval; a tenth of the drop where that is more.")
-    allowed = fourth.number_input("Allowed drop (points)", 0.0, 50.0, 1.0, 0.5, key="scan.tolerance", persist_state="session")
+    allowed = fourth.number_input("Points allowed", 0.0, 50.0, 1.0, 0.5, "%.1f", key="scan.tolerance", persist_state="session")
     strict = st.toggle("Strict intervals", key="scan.strict", persist_state="session", help="Wider: they hold however often one looks.")
     _scan(name, look, until or "± 1 point", float(allowed), strict)
 
