@@ -88,9 +88,31 @@ def test_a_unit_that_never_changes_becomes_a_bias():
     assert torch.allclose(new.module[3].bias, net.module[3].bias + 0.7 * net.module[3].weight[:, 4], atol=1e-4)
 
 
-def test_the_order_of_merging_is_that_of_a_plain_loop():
-    torch.manual_seed(0)
-    read, distance = torch.randn(7, 3, 2), torch.rand(7, 7)
+def test_units_that_differ_in_their_bias_alone_are_not_alike():
+    module, shape = dense()
+    with torch.no_grad():
+        module[1].weight[5], module[1].bias[5] = module[1].weight[2], module[1].bias[2] + 30
+    first = merge_units.rows(module, coupled.pairs(wrapped(module, *shape))[0])
+    assert torch.equal(first, torch.cat([module[1].weight, module[1].bias[:, None]], 1))
+    assert float((first[5] - first[2]).norm()) == pytest.approx(30, rel=1e-5)
+
+
+def test_units_on_one_line_can_all_be_merged_into_one():
+    """Each is a factor times one direction, plus a constant: what is merged into a unit that then goes itself must not be lost."""
+    torch.manual_seed(5)
+    module = nn.Sequential(nn.Linear(6, 8), nn.Linear(8, 3))
+    with torch.no_grad():
+        module[0].weight.copy_(torch.randn(8, 1) * torch.randn(1, 6))
+    net = wrapped(module, 40, 6)
+    new, _ = rewritten(net, (step("rewriting.merge_correlated", share=0.9),))
+    x = net.data["train"].inputs
+    assert new.module[0].weight.shape == (1, 6) and torch.allclose(new.module(x), net.module(x), atol=1e-4)
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_the_order_of_merging_is_that_of_a_plain_loop(seed):
+    torch.manual_seed(seed)
+    read, distance = torch.randn(7, 3, 2) * torch.tensor([0.1, 1, 10, 0.2, 3, 5, 0.5])[:, None, None], torch.rand(7, 7)
     scale = torch.rand(7, 7)
     kept, new, gone = merge_units.merged(read, distance, scale, 4)
     plain, left = read.clone(), list(range(7))
