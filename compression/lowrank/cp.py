@@ -102,14 +102,14 @@ def als(tensor: Tensor, factors: list[Tensor], sweeps: int = _SWEEPS, ridge: flo
     out, into, *kernel = tensor.shape
     by_out = tensor.reshape(out, -1)  # (out, in * kernel)
     by_into = tensor.transpose(0, 1).reshape(into, -1)  # (in, out * kernel)
-    by_kernel = tensor.reshape(out * into, -1).T.contiguous()  # (kernel, out * in)
+    by_kernel = tensor.reshape(out, into, -1).permute(2, 0, 1).contiguous()  # (kernel, out, in)
     a, b, *rest = factors
     weights = a.new_ones(a.shape[1])
     for _ in range(sweeps):
         merged = _khatri_rao(rest)
         a, _ = _unit(_solve(by_out @ _khatri_rao([b, merged]), (b, *rest), ridge))
         b, _ = _unit(_solve(by_into @ _khatri_rao([a, merged]), (a, *rest), ridge))
-        seen = (by_kernel @ _khatri_rao([a, b])).reshape(*kernel, -1)  # (*kernel modes, rank)
+        seen = ((by_kernel @ b) * a).sum(1).reshape(*kernel, -1)  # (*kernel modes, rank), without all products of a and b at once
         for i in range(len(rest)):
             wanted = seen
             for j in reversed(range(len(rest))):
