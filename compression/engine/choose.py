@@ -27,20 +27,17 @@ def choose(module: nn.Module, layers: Iterable[Layer], sample: Tensor, slow: str
     why = _unsteady(module, sample)
     if why or slow == "plain":
         return Plain(module, why or "it was asked for")
-    with torch.inference_mode():
-        own = skeleton(module)
-        truth = [(group, _tried(module, group), *(ask(own, w, sample) for w in _tried(module, group))) for group in groups]
     for folded, channels_last in ((True, True), (False, False)) if slow != "memo" else ():
         try:
             graph = Graph(module, names, sample, folded, channels_last)
         except (Untraceable, RuntimeError) as error:
             why = str(error)
             continue
-        why = _wrong(graph, module, sample, truth)
+        why = _wrong(graph, module, sample, groups)
         if not why:
             return graph
     memo = Memo(module, names, sample, why)
-    wrong = _wrong(memo, module, sample, truth)
+    wrong = _wrong(memo, module, sample, groups)
     return Plain(module, f"{why}; and {wrong}") if wrong else memo
 
 
@@ -65,15 +62,18 @@ def _unsteady(module: nn.Module, sample: Tensor) -> str:
     return "" if _close(once[:2], alone) else "its answer to an example depends on the other examples of the batch"
 
 
-def _wrong(engine: Any, module: nn.Module, sample: Tensor, truth: list[Any]) -> str:
+def _wrong(engine: Any, module: nn.Module, sample: Tensor, groups: list[tuple[str, ...]]) -> str:
     """What an engine gets wrong, or "". Every layer is changed alone, and in two ways on different rows."""
     try:
         with torch.inference_mode():
+            own = skeleton(module)
             scores, record = engine.dense(sample)
-            if not _close(scores, ask(skeleton(module), {}, sample)):
+            if not _close(scores, ask(own, {}, sample)):
                 return "run step by step, it gives other scores"
             rows = [torch.tensor([2, 0]), torch.tensor([1])]
-            for group, weights, half, turned in truth:
+            for group in groups:  # one after the other: of a large network, neither all weights nor all scores fit twice
+                weights = _tried(module, group)
+                half, turned = (ask(own, w, sample) for w in weights)
                 for pairs, right in ((Pairs(weights[:1]), half), (Pairs(weights, rows), torch.cat([half[rows[0]], turned[rows[1]]]))):
                     if not _close(engine.changed(record, pairs), right):
                         return f"a change of {group[0]} has an effect that was not foreseen"
