@@ -41,12 +41,19 @@ def turn(name: str, knob: Knob) -> Value:
     if len(knob.ladder) == 1:
         return knob.default
     shown = [parts.shown(knob, v) for v in knob.ladder]
-    common = dict(key=f"bench.{name}.{knob.name}", help=knob.help, format_func=lambda v: parts.shown(knob, v), persist_state="session")
+    key = seeded(f"bench.{name}.{knob.name}", knob.default)
+    common = dict(key=key, help=knob.help, format_func=lambda v: parts.shown(knob, v), persist_state="session")
     if len(knob.ladder) > 10:
-        return st.select_slider(knob.label, knob.ladder, value=knob.default, **common)
+        return st.select_slider(knob.label, knob.ladder, **common)
     if sum(map(len, shown)) + 3 * len(shown) > WIDE:
-        return st.selectbox(knob.label, knob.ladder, index=knob.ladder.index(knob.default), **common)
-    return st.segmented_control(knob.label, knob.ladder, default=knob.default, width="stretch", required=True, **common)
+        return st.selectbox(knob.label, knob.ladder, **common)
+    return st.segmented_control(knob.label, knob.ladder, width="stretch", required=True, **common)
+
+
+def seeded(key: str, value: Value) -> str:
+    """The key of a widget that begins with a value. As it may also be set from elsewhere, it takes no default of its own."""
+    state.remember(key, lambda: value)
+    return key
 
 
 def waiting(known: Method, net: Network) -> str:
@@ -159,7 +166,7 @@ def opposed(net: Network, layer: str, chain: tuple[Step, ...]) -> None:
         return
     st.subheader("Who disagrees?", anchor=False)
     first = next(n for n in ("pruning.magnitude", "pruning.random") if n in others)
-    other = st.selectbox("Compare with", others, index=others.index(first), format_func=lambda n: method(n).title, key=f"bench.rival.{own.method}",
+    other = st.selectbox("Compare with", others, format_func=lambda n: method(n).title, key=seeded(f"bench.rival.{own.method}", first),
                          persist_state="session")
     with st.spinner(waiting(method(other), net)):
         d = trial.opposed(net, layer, own, other)

@@ -19,7 +19,7 @@ def choose(name: str) -> None:
 def show() -> None:
     """The whole page."""
     st.title("Methods", anchor=False)
-    family = st.segmented_control("Family", FAMILY, default="pruning", format_func=FAMILY.get, key="bench.family",
+    family = st.segmented_control("Family", FAMILY, format_func=FAMILY.get, key=bench.seeded("bench.family", "pruning"),
                                   width="stretch", required=True, persist_state="session")
     if family == "rewriting":
         whole.show()
@@ -27,10 +27,10 @@ def show() -> None:
     net = state.network()
     left, right = st.columns(2, gap="large")
     ids = [n for n in methods() if n.startswith(f"{family}.")]
-    name = left.selectbox("Method", ids, index=ids.index(FIRST[family]), format_func=lambda n: method(n).title,
-                          key=f"bench.method.{family}", persist_state="session")
-    names = [x.name for x in net.layers]
-    layer = right.selectbox("On layer", names, index=names.index(state.focus()), key=f"bench.layer.{net.name}", persist_state="session")
+    name = left.selectbox("Method", ids, format_func=lambda n: method(n).title, key=bench.seeded(f"bench.method.{family}", FIRST[family]),
+                          persist_state="session")
+    layer = right.selectbox("On layer", [x.name for x in net.layers], key=bench.seeded(f"bench.layer.{net.name}", state.focus()),
+                            persist_state="session")
     known = method(name)
     bench.explained(known)
     left, right = st.columns([1, 3], gap="large")
