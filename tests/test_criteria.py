@@ -364,6 +364,10 @@ def test_gates_of_all_layers_share_one_threshold():
     everything = torch.cat([r.fisher for r in ready])
     going = [int((r.fisher <= everything.sort().values[3]).sum()) for r in ready]
     assert [int(r.going["fisher"][unit_gates.LADDER.index(0.5)]) for r in ready] == going and sum(going) == 4
+    scaled = [r.taylor / r.taylor.square().sum().sqrt() for r in ready]  # Taylor's are compared as shares of their layer
+    for share, count in ((0.25, 2), (0.5, 4), (0.75, 6)):
+        least = torch.cat(scaled).sort().values[count - 1]
+        assert [int(r.going["taylor"][unit_gates.LADDER.index(share)]) for r in ready] == [int((s <= least).sum()) for s in scaled]
 
 
 def test_worth_is_passed_back_through_magnitudes():

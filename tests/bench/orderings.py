@@ -25,6 +25,7 @@ from compression.registry import method
 from compression.zoo import shipped
 
 NETWORKS = ("lenet-5", "resnet-20", "vit", "char-lstm")
+RECTIFIED = ("lenet-300-100", "vgg-small", "resnet-20")  # with several layers that a rectifier follows directly
 POINT = 1.0  # of accuracy, in per cent
 
 LAYERWISE = {  # the same share of every layer
@@ -59,6 +60,8 @@ SAID = {  # by table: (better, worse, who says so)
     "outputs": [(name, "random", "any criterion: Blalock et al. 2020") for name in OUTPUTS if name != "random"]
     + [("Taylor", "l2", "Molchanov et al. 2017"), ("Taylor", "APoZ", "Molchanov et al. 2017"), ("NISP", "l1", "Yu et al. 2018"),
        ("Fisher gates", "Taylor", "Theis et al. 2018")],
+    "rectified": [(name, "random", "any criterion: Blalock et al. 2020") for name in OUTPUTS if name != "random"]
+    + [("Taylor", "APoZ", "Molchanov et al. 2017"), ("batch-norm scale", "l1", "Liu et al. 2017")],
     "groups": [("SparseGPT 2:4", "magnitude 2:4", "Frantar and Alistarh 2023")],
 }
 
@@ -145,9 +148,9 @@ def weights_table(network, criteria, columns, draws, examples, names):
     return table
 
 
-def outputs_table(network, columns, draws, examples):
+def outputs_table(network, columns, draws, examples, names=None):
     """The same for whole outputs; a criterion that refuses some of the layers is left out."""
-    names = [layer.name for layer in network.layers[:-1] if layer.kind != "embedding"]
+    names = [layer.name for layer in network.layers[:-1] if layer.kind != "embedding"] if names is None else names
     table = {}
     for name, known in OUTPUTS.items():
         if known is None:
@@ -203,6 +206,13 @@ def main():
         print_table(f"{network.title}: whole outputs, the same share of every layer but the last", tables["outputs"][name], OUTPUTS_AT, dense)
         found = result["collapse"][name] = collapse(network)
         print("  a layer is empty from: " + ", ".join(f"{k} {'never' if v is None else f'{v:.0%}'}" for k, v in found.items()), flush=True)
+    for name in RECTIFIED:
+        network = shipped.load(name)
+        chance.setdefault(name, 10.0)
+        names = layers_for(network, {"APoZ": OUTPUTS["APoZ"]})
+        tables["rectified"][name] = outputs_table(network, OUTPUTS_AT, draws, examples, names)
+        title = f"{network.title}: whole outputs of the {len(names)} layers that a rectifier follows"
+        print_table(title, tables["rectified"][name], OUTPUTS_AT, accuracy(network, None, examples))
     result["orderings"] = {}
     for name, said in SAID.items():
         print(f"\nOrderings, {name}")
