@@ -6,8 +6,7 @@ from functools import cache
 from pathlib import Path
 from typing import NamedTuple
 
-from compression import repair
-from compression.registry import methods, rewrites
+from compression.registry import methods, repairs, rewrites
 
 LIST = Path(__file__).parents[1] / "assets" / "coverage.csv"
 LIVE, LATER = "runs live", "not here yet"
@@ -76,13 +75,8 @@ def check(row: Row) -> None:
 
 @cache
 def known() -> dict[str, str]:
-    """Titles of all that the library can do, by id: methods, rewritings, and repairs by the first words of their file."""
-    titles = {name: found.title for name, found in (methods() | rewrites()).items()}
-    return titles | {f"repair.{name}": title for name, title in REPAIRS.items() if (Path(repair.__file__).parent / f"{name}.py").is_file()}
-
-
-REPAIRS = {"norms": "Normalisations measured again", "biases": "Bias correction", "survivors": "Survivors fitted again",
-           "compensate": "Error compensation", "last": "Last layer fitted again"}
+    """Titles of all that the library can do, by id: methods, rewritings and repairs, these as "repair.norms"."""
+    return {name: found.title for name, found in (methods() | rewrites() | {f"repair.{n}": r for n, r in repairs().items()}).items()}
 
 
 def strangers(of: Iterable[Row]) -> list[str]:
