@@ -13,7 +13,7 @@ from compression.export import pack, unpack
 from compression.measure import multiply_adds
 from compression.network import network
 from compression.recipe import Recipe, step
-from compression.rewriting import coupled, merge_correlated, merge_units
+from compression.rewriting import coupled, merge_correlated, merge_units, remove_units
 from compression.score import size_of
 from compression.zoo import shipped
 
@@ -156,6 +156,40 @@ def test_only_what_can_be_traced_is_taken():
     module = dense()[0]
     bare = network("small", "Small", module, example=torch.zeros(1, 6))
     assert merge_units.refuses(bare) is None and merge_correlated.refuses(bare) == merge_correlated.NO_EXAMPLES
+
+
+@pytest.mark.parametrize("score", ["taylor", "fisher", "l2"])
+@pytest.mark.parametrize("name", ["lenet-5", "vgg-small", "vit"])
+def test_removing_units_is_what_not_reading_them_would_be(name, score):
+    """The answers are those of the whole network whose readers have zeros where they read the units that go."""
+    net = shipped.load(name)
+    new, _ = rewritten(net, (step("rewriting.remove_units", share=0.4, score=score),))
+    module, x, worth = copy.deepcopy(net.module), net.data["validation"].inputs[:50], remove_units.worth(net)[score]
+    for pair in coupled.pairs(net):
+        known = worth[pair.feeder]
+        weight = module.get_submodule(pair.reader).weight
+        places = weight.shape[1] // len(known)
+        for unit in known.argsort(stable=True)[: round(0.4 * len(known))]:
+            weight[:, unit * places : (unit + 1) * places] = 0
+        assert len(new.module.get_submodule(pair.feeder).weight) == len(known) - round(0.4 * len(known))
+    assert torch.allclose(new.module(x), module(x), atol=1e-4)
+
+
+def test_the_worth_of_a_unit_is_what_small_steps_of_its_gate_say():
+    module, shape = convolutional()
+    net = wrapped(module, *shape)
+    found, h = remove_units.worth(net), 1e-2
+    x, y = net.context.examples[: net.context.alone], net.context.labels[: net.context.alone]
+    for unit in (0, 6):
+        ends = []
+        for gate in (1 - h, 1 + h):
+            with torch.no_grad():
+                seen = net.module[:7](x)
+                seen[:, unit * 9 : (unit + 1) * 9] *= gate
+                ends.append(nn.functional.cross_entropy(net.module[7](seen).double(), y, reduction="none"))
+        slopes = (ends[1] - ends[0]) / (2 * h)
+        assert float(found["taylor"]["3"][unit]) == pytest.approx(float(slopes.abs().mean()), rel=0.02, abs=1e-5)
+        assert float(found["fisher"]["3"][unit]) == pytest.approx(float(slopes.square().mean() / 2), rel=0.02, abs=1e-6)
 
 
 class Forked(nn.Module):

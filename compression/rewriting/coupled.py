@@ -81,9 +81,8 @@ def _follow(node: fx.Node, root: nn.Module) -> Pair | None:
     return None
 
 
-def by_unit(reader: nn.Module, units: int) -> Tensor:
-    """The weights with which a layer reads each unit: (units, out, places), places being the kernel's or those laid flat."""
-    weight = reader.weight.detach()  # (out, units * places) or (out, units, *kernel)
+def by_unit(weight: Tensor, units: int) -> Tensor:
+    """A reader's weight (out, units * places) or (out, units, *kernel), by what it reads: (units, out, places)."""
     return weight.reshape(len(weight), units, -1).transpose(0, 1)
 
 

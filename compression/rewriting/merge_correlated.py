@@ -46,7 +46,7 @@ def apply(network: Network, share: float) -> nn.Module:
         spread = together.diagonal().clamp(min=1e-12)
         scale = together / spread[:, None]  # of j on i
         left = (together.diagonal() - together.square() / spread[:, None]).clamp(min=0)
-        old = by_unit(reader, units)
+        old = by_unit(reader.weight.detach(), units)
         kept, read, gone = merged(old, left, scale, round(share * units))
         bias, current = torch.zeros(len(reader.weight)) if reader.bias is None else reader.bias.detach().clone(), old.clone()
         for i, j in gone:

@@ -57,7 +57,7 @@ def apply(network: Network, share: float) -> nn.Module:
     for pair in pairs(network):
         own = rows(module, pair).double()
         distance = torch.cdist(own, own).square()
-        read = by_unit(module.get_submodule(pair.reader), len(own))
+        read = by_unit(module.get_submodule(pair.reader).weight.detach(), len(own))
         kept, read, _ = merged(read, distance, torch.ones_like(distance), round(share * len(own)))
         shrink(module, pair, kept, read)
     return module
