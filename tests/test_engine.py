@@ -432,6 +432,21 @@ def test_what_the_screen_does_not_help_goes_back_to_float32(monkeypatch):
     assert known.screened < len(x), "asked in float32 from then on"
 
 
+def test_rough_and_exact_variants_side_by_side_keep_their_places():
+    net, x = close_call()
+    fast = screened(net, x)
+    cells = [{"0.weight": net.layers[0].weight * s} for s in (0.9, -1.0, 0.5)]
+    record = fast.engine.dense(x)[1]
+    fast.screen().changed(record, Pairs(cells))
+    hopeless = fast.screen().known[cells[1]["0.weight"]]
+    hopeless.settled = hopeless.screened
+    scores, rough = fast.screen().changed(record, Pairs(cells))
+    right = torch.cat([plain_scores(net.module, w, x) for w in cells])
+    assert torch.equal(scores.argmax(-1), right.argmax(-1))
+    assert [bool(part.any()) for part in rough.chunk(3)] == [True, False, True]
+    torch.testing.assert_close(scores[~rough], right[~rough])
+
+
 def test_the_shadow_check_finds_a_wrong_screen(monkeypatch):
     net, x = close_call()
     fast = screened(net, x)

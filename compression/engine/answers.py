@@ -42,7 +42,8 @@ class Answers:
     def changed(self, x: Tensor, record: Any, pairs: Pairs, many: bool = False) -> Tensor:
         """Answers of each variant to its rows of the batch, one after another: int64 (sum of the rows, ...).
 
-        many: the same variants will be asked about many more batches, so that trying out how to ask them pays.
+        many: the same variants will be asked about many more whole batches, so that trying out how to ask them pays. It does not
+        in adaptive scans, which ask about a few hundred examples, most of them doubtful: measured, they take longer.
         """
         with torch.inference_mode():
             screen = self.screen() if many else None

@@ -46,7 +46,7 @@ class Graph:
         convolutions = [m for m in self.root.modules() if isinstance(m, nn.Conv2d)]
         if channels_last:
             for m in convolutions:
-                m.weight = nn.Parameter(m.weight.contiguous(memory_format=torch.channels_last), requires_grad=False)
+                m.weight = nn.Parameter(_channels_together(m.weight.detach()), requires_grad=False)
         self.operations = Operations(graph, self.root)
         self.plans: dict[Any, Any] = {}
         crossing = {p for name in names for p in self._plan(frozenset([name])).reads}
@@ -115,8 +115,7 @@ class Graph:
         ready = {}
         for name, w in weights.items():
             w = w * self.factors[name] if name in self.factors else w
-            conv = self.channels_last and w.ndim == 4
-            ready[name] = w.contiguous(memory_format=torch.channels_last) if conv else w
+            ready[name] = _channels_together(w) if self.channels_last and w.ndim == 4 else w
         return ready
 
     def _plan(self, names: frozenset[str], stacked: bool = False) -> Plan:
@@ -181,3 +180,13 @@ class Graph:
         values[place] = joined(results, self.axes[place])
         execute(plan, values)
         return values[self.operations.output]
+
+
+def _channels_together(weight: Tensor) -> Tensor:
+    """A convolution's weight in channels-last order, and said to be so even where one channel makes both orders the same.
+
+    torch takes such a weight for the other order, gives the result in it, and the next convolution turns all of it around.
+    """
+    weight = weight.contiguous(memory_format=torch.channels_last)
+    height, width = weight.shape[2:]
+    return weight.as_strided(weight.shape, (height * width, 1, width, 1)) if weight.shape[1] == 1 else weight

@@ -167,7 +167,7 @@ def _ask(fast: Answers, bank: Bank, data: Data, first: Original, design: Design,
     record = fast.engine.record(x, [frozenset(bank.layers[name].names) for name in layers])
     for places in layers.values():
         asked = [torch.from_numpy(cells[i]) for i in places]
-        answers = fast.changed(x, record, Pairs([bank.weights(i) for i in places], asked), many=True)
+        answers = fast.changed(x, record, Pairs([bank.weights(i) for i in places], asked))
         for i, mine, said in zip(places, asked, answers.split([len(a) for a in asked])):
             was = old[mine]
             change = (said != was).double() if truth is None else (was == truth[mine]).double() - (said == truth[mine]).double()
