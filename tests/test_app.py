@@ -92,7 +92,7 @@ def texts(at) -> str:
 def healthy(at) -> AppTest:
     """No exception, nothing that is not a number, nothing blank."""
     assert not at.exception, [(e.message, e.stack_trace) for e in at.exception]
-    assert not re.search(r"\b(nan|inf|infinity|none|undefined)\b", texts(at), re.IGNORECASE), texts(at)
+    assert not re.search(r"\b(nan|NaN|inf|Infinity|None|undefined)\b", texts(at)), texts(at)
     assert all(m.value.strip() for m in at.metric)
     return at
 
@@ -456,7 +456,7 @@ def test_a_scan_runs_to_its_end_and_again():
     turned(at, "explore")
     turned(at, "sensitivity")
     assert f"{7 * layers} of {7 * layers} cells settled" in texts(at), "the results stay"
-    for name in [n for which in DIALS for n in answering(which)]:
+    for name in ("pruning.wanda", "lowrank.svd", "lowrank.tucker2", "sharing.kmeans", "quantization.uniform"):
         put(at, "scan.method", name)
         healthy(at)
         press(at, ("Start scan", "Scan again"))

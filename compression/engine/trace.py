@@ -5,6 +5,7 @@ done to them. Networks that look at the values on their way (an `if` on the data
 """
 
 import operator
+import threading
 from typing import Any
 
 import torch
@@ -23,6 +24,23 @@ _BINARY = {operator.iadd: operator.add, operator.isub: operator.sub, operator.im
 CONVOLUTIONS = (nn.Conv1d, nn.Conv2d, nn.Conv3d)
 
 
+_ONE = threading.Lock()  # two traces at once would leave each other's stand-ins behind
+
+
+class _Tracer(fx.Tracer):
+    """Writes down only what its own thread calls: while it traces, torch.fx stands in for every module of every thread."""
+
+    def __init__(self) -> None:
+        super().__init__(autowrap_modules=())
+        self._owner = threading.get_ident()
+
+    def call_module(self, m: nn.Module, forward: Any, args: Any, kwargs: Any) -> Any:
+        return super().call_module(m, forward, args, kwargs) if threading.get_ident() == self._owner else forward(*args, **kwargs)
+
+    def getattr(self, attr: str, attr_val: Any, parameter_proxy_cache: dict[str, Any]) -> Any:
+        return super().getattr(attr, attr_val, parameter_proxy_cache) if threading.get_ident() == self._owner else attr_val
+
+
 def trace(module: nn.Module) -> tuple[fx.Graph, nn.Module]:
     """The operations of a module in eval mode, and the copy of the module, around the same parameters, that they refer to.
 
@@ -30,7 +48,8 @@ def trace(module: nn.Module) -> tuple[fx.Graph, nn.Module]:
     """
     root = skeleton(module)
     try:
-        graph = fx.Tracer(autowrap_modules=()).trace(root)
+        with _ONE:
+            graph = _Tracer().trace(root)
     except Exception as error:  # whatever the network's own code raises when given stand-ins
         raise Untraceable(f"{type(error).__name__}: {error}") from error
     if sum(n.op == "placeholder" for n in graph.nodes) != 1:
