@@ -149,8 +149,10 @@ def _batches(design: Design, n: Any, wanted: Any, opened: Any, batch: int) -> It
     lists = []
     for h in range(len(design.order)):
         low, high = int(n[opened, h].min(initial=0)), int(wanted[opened, h].max(initial=0))
-        lists += [(h, k) for k in range(low, high) if ((n[:, h] <= k) & (k < wanted[:, h])).any()]
-    every = np.array(lists).reshape(-1, 2)
+        places = np.arange(low, high)
+        places = places[((n[:, h, None] <= places) & (places < wanted[:, h, None])).any(0)]
+        lists.append(np.stack([np.full_like(places, h), places], 1))
+    every = np.concatenate(lists)
     old, new = n.copy(), wanted.copy()
     for part in np.array_split(every, max(1, -(-len(every) // batch))) if len(every) else ():
         inside = (old[:, part[:, 0]] <= part[:, 1]) & (part[:, 1] < new[:, part[:, 0]])  # (cells, rows)
