@@ -195,7 +195,7 @@ def test_the_slow_part_is_in_prepare(name, monkeypatch):
 @pytest.mark.parametrize("name", methods())
 def test_it_is_explained(name):
     method = methods()[name]
-    assert method.title and method.reference and method.survey
+    assert method.title and method.reference and method.survey and method.fails
     assert method.summary.endswith(".")
     for knob in method.knobs:
         assert knob.label and knob.help.endswith(".")

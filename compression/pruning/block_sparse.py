@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from compression.encoded import Dense, Encoded
-from compression.method import Knob, Layer, Method
+from compression.method import Failure, Knob, Layer, Method
 from compression.places import Sparse, cheapest_places
 
 SHAPES = {"1x4": (1, 4), "4x1": (4, 1), "4x4": (4, 4), "8x8": (8, 8), "16x16": (16, 16)}
@@ -89,4 +89,7 @@ METHOD = Method(
     answer=answer,
     refuses=refuses,
     terms=(("structured sparsity", "Zeros that come in pieces that a machine can leave out, in place of one here and one there."),),
+    fails=Failure(
+        "Large weights sit in blocks of small ones and go with them, and there is more room than the places save.",
+        "lenet-5", "fc1", (("sparsity", 0.75),), ("pruning.magnitude", (("sparsity", 0.8),))),
 )

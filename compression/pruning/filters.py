@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from compression.encoded import Dense, Encoded
-from compression.method import Knob, Layer, Method
+from compression.method import Failure, Knob, Layer, Method
 from compression.places import cheapest_places
 
 LADDER = tuple(i / 20 for i in range(20))
@@ -74,4 +74,7 @@ METHOD = Method(
     answer=answer,
     refuses=refuses,
     terms=(("filter", "The weights of one output: a row of a matrix, or all kernels that lead to one channel."),),
+    fails=Failure(
+        "Half of the outputs are gone for whatever comes after; single weights can go in far greater number before as much is lost.",
+        "lenet-5", "fc1", (("sparsity", 0.5),), ("pruning.magnitude", (("sparsity", 0.75),))),
 )

@@ -8,7 +8,7 @@ from torch import Tensor
 
 from compression.bits import needed
 from compression.encoded import Codes, Dense, Encoded
-from compression.method import Knob, Layer, Method
+from compression.method import Failure, Knob, Layer, Method
 from compression.places import Sparse
 
 COUNTS = (1, 4, 8, 16, 32)
@@ -94,4 +94,7 @@ METHOD = Method(
     answer=answer,
     refuses=refuses,
     terms=(("kernel", "The weights of a convolution from one input channel to one output channel."),),
+    fails=Failure(
+        "The few patterns leave out large weights that stand elsewhere in their kernels.",
+        "resnet-20", "stage2.0.conv2", (("sparsity", 0.67),), ("pruning.magnitude", (("sparsity", 0.7),))),
 )

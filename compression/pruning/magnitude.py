@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from compression.encoded import Encoded
-from compression.method import Knob, Layer, Method
+from compression.method import Failure, Knob, Layer, Method
 from compression.places import sparse
 
 
@@ -50,4 +50,7 @@ METHOD = Method(
     prepare=prepare,
     answer=answer,
     terms=(("sparsity", "The share of a tensor's entries that are zero."),),
+    fails=Failure(
+        "Nothing makes up for what goes: at nine weights in ten the sums that went with them are missing, and the others could have taken them over.",
+        "lenet-300-100", "fc1", (("sparsity", 0.9),), ("pruning.sparse_gpt", (("sparsity", 0.9),))),
 )

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from compression.bits import needed
 from compression.encoded import Codes, Dense, Encoded
-from compression.method import Knob, Layer, Method
+from compression.method import Failure, Knob, Layer, Method
 from compression.places import Sparse
 
 SIZES = (4, 8, 16)
@@ -149,4 +149,7 @@ METHOD = Method(
     answer=answer,
     refuses=refuses,
     terms=(("N:M", "N weights are kept of every M neighbours, so that both memory and arithmetic know what to expect."),),
+    fails=Failure(
+        "A group of four keeps one weight even where all are large, and nothing makes up for the others.",
+        "lenet-300-100", "fc1", (("sparsity", 0.75),), ("pruning.sparse_gpt_groups", (("sparsity", 0.75),))),
 )

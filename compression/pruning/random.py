@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from compression.encoded import Encoded
-from compression.method import Knob, Layer, Method
+from compression.method import Failure, Knob, Layer, Method
 from compression.places import sparse
 
 
@@ -40,4 +40,7 @@ METHOD = Method(
     prepare=prepare,
     answer=answer,
     terms=(("control", "A treatment that is known to be poor, so that others can be compared with it."),),
+    fails=Failure(
+        "It removes what matters as readily as what does not.",
+        "lenet-5", "fc1", (("sparsity", 0.8),), ("pruning.magnitude", (("sparsity", 0.8),))),
 )

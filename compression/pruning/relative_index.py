@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from compression.encoded import Codes, Dense, Encoded
-from compression.method import Knob, Method
+from compression.method import Failure, Knob, Method
 from compression.pruning import magnitude
 
 WIDTHS = (2, 3, 4, 5, 6, 7, 8)
@@ -61,4 +61,7 @@ METHOD = Method(
     prepare=magnitude.prepare,
     answer=answer,
     terms=(("filler", "A zero that is stored like a weight because the distance to the next weight does not fit in its bits."),),
+    fails=Failure(
+        "With two bits for a distance most entries are fillers, and each of them takes the room of a weight.",
+        "lenet-5", "fc1", (("sparsity", 0.95), ("index", 2)), ("pruning.magnitude", (("sparsity", 0.75),))),
 )

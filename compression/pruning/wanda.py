@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from compression.encoded import Encoded
-from compression.method import Knob, Layer, Method
+from compression.method import Failure, Knob, Layer, Method
 from compression.places import sparse
 
 
@@ -45,4 +45,7 @@ METHOD = Method(
     answer=answer,
     needs=("inputs",),
     terms=(("calibration", "Running some training examples through a network to learn how its layers are used, without training it."),),
+    fails=Failure(
+        "Each output has to give up the same share, although some need more of their weights than others; in one ranking they would not.",
+        "resnet-20", "stage2.0.conv2", (("sparsity", 0.8),), ("pruning.magnitude", (("sparsity", 0.8),))),
 )
