@@ -213,7 +213,8 @@ def test_a_scan_fills_stops_and_pins(visit, server, settled):
     go(other, "Sensitivity", settled)
     other.get_by_role("button", name="Start scan").click()
     drawn(other, "scan-heat")
-    other.get_by_text("A first ranking from a few examples").wait_for(timeout=PATIENCE)
+    other.wait_for_function("() => Array.from(document.querySelector('.st-key-scan-heat .chart-plot')?._fullData?.[0].z ?? [])"
+                            ".some(row => Array.from(row).some(Number.isFinite))", timeout=PATIENCE)
     other.get_by_role("button", name="Stop, keep what there is").click()
     other.get_by_role("button", name=re.compile("Go on|Scan again")).wait_for(timeout=PATIENCE)
     other.wait_for_function("() => document.querySelector('.st-key-scan-heat .chart-plot')._fullData", timeout=PATIENCE)
