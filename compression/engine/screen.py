@@ -5,7 +5,7 @@ the next by less than a guard: FACTOR times the largest error of a lead seen so 
 both ways and on all that were settled since, or for the layer's variants on average, if that is more. This rests on what was seen,
 not on a bound: an error more than FACTOR times as large as all seen before, just where the lead is small, would go unnoticed. With
 3 times the variant's own largest error, one of 2.6 million answers of ResNet-20 was wrong. With FACTOR, and the layer's variants, none
-of 5.5 million answers of eight networks was, and no error came to more than 0.37 of the lead it was set against. tests/bench/scan.py
+of 3.9 million answers of seven networks left in bfloat16 was, and no error came to more than 0.37 of the lead it was set against. tests/bench/scan.py
 counts wrong answers, and the shadow check of Answers looks for them in use.
 """
 
