@@ -94,8 +94,8 @@ def test_a_row_of_the_list_opens_its_method(visit, server, settled):
     page.get_by_role("heading", name="Coverage", level=1).wait_for(timeout=PATIENCE)
     settled(page)
     page.locator(".st-key-coverage-badges").get_by_role("button", name="runs live").click()
-    settled(page)
-    assert page.locator(".listing tr", has_text="not here yet").count() == 0 or "runs live" in page.locator(".listing tbody tr").first.inner_text()
+    page.wait_for_function("Array.from(document.querySelectorAll('.listing tbody tr')).every(row => row.innerText.includes('runs live'))",
+                           timeout=PATIENCE)
     page.locator(".listing").get_by_role("button", name="Wanda", exact=True).click()
     page.get_by_role("heading", name="Methods", level=1).wait_for(timeout=PATIENCE)
     settled(page)
