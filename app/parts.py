@@ -49,6 +49,12 @@ def more_to_come(job: jobs.Job | None, shown: Progress | None) -> bool:
     return job is not None and (job.running or job.latest is not shown)
 
 
+def judging() -> bool:
+    """Whether the recipe on screen is still being judged."""
+    job, progress = judgement()
+    return more_to_come(job, progress)
+
+
 def judged() -> Quality | None:
     """The newest judgement of the recipe on screen."""
     _, progress = judgement()

@@ -59,8 +59,8 @@ def _study(until: str, tolerance: float) -> None:
         left.markdown(job.error or f"{len(points)} of {total} recipes measured in {job.seconds:.0f} s.")
         right.button("Measure again", on_click=start, width="stretch")
     _picture(points, tolerance)
-    if mine:
-        tick(running, time.monotonic_ns() % 10**9, 400, key="study.tick")
+    if mine or parts.judging():
+        tick(running or parts.judging(), time.monotonic_ns() % 10**9, 400, key="study.tick")
 
 
 def _picture(points: list[Point], tolerance: float) -> None:
