@@ -34,7 +34,7 @@ def apart() -> tuple[int, int]:
 
 def judgement(of: Recipe | None = None, name: str = "accuracy") -> tuple[jobs.Job | None, Progress | None]:
     """The evaluation of a recipe (that on screen): started where it is not, waited for just long enough for a first estimate."""
-    net, recipe, split = state.network(), of or state.recipe(), state.split()
+    net, recipe, split = state.network(), of or state.shown(), state.split()
     if not split:
         return None, None
     key = (net.digest, compute.fingerprint(net, recipe), net.data[split].digest)
@@ -68,7 +68,7 @@ def results(answers: DeltaGenerator) -> None:
     Runs by itself again while the evaluation goes on. One fragment for all of it, with one beat: of two that ask in one moment
     Streamlit may answer only one.
     """
-    net, recipe = state.network(), state.recipe()
+    net, recipe = state.network(), state.shown()
     waits = compute.waits_for_repairs(net, recipe)
     if state.remember("drawn.waiting", lambda: waits) and not waits:
         state.recall("drawn.waiting", False)
@@ -110,7 +110,7 @@ def _where(progress: Progress) -> str:
 
 
 def _pending(job: jobs.Job) -> str:
-    waits = compute.waits_for_repairs(state.network(), state.recipe())
+    waits = compute.waits_for_repairs(state.network(), state.shown())
     return job.error or ("Repairing…" if waits else "Accuracy: measuring…")
 
 
@@ -156,7 +156,7 @@ def layer_table(pictures: tuple[compute.Picture, ...]) -> None:
     rows = []
     for p in pictures:
         now = dict.fromkeys(DIALS)
-        for s in p.chain:
+        for s in recipe.chain(p.name):
             now |= {name: value for name, value in s.knobs if name in now}
         own = recipe.override(p.name)
         note = "🔒 locked" if recipe.is_locked(p.name) else "📌 pinned" if own else "follows"

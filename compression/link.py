@@ -1,35 +1,57 @@
 """A recipe as a few short words for a link, and back.
 
-first=fold_norms&do=magnitude-sparsity-0.5~uniform-bits-4&pin=conv2-magnitude-sparsity-0.7&lock=fc2
+first=fold_norms&do=magnitude-sparsity-0.5~uniform-bits-4&pin=conv2..fc1-sparsity-0.7~fc2-kmeans-bits-4&lock=fc2
 
 A step is its method's name, then knob and value for every knob that is not at its default, joined by "-"; steps are joined by "~".
-A pin is a layer (or pattern) and one step. Letters, digits and . _ - ~ are carried by links unchanged.
+A pin is one or more layers (or patterns), joined by "..", and one step; a dial's name in place of a method's is the default's method
+at another value. "only" gives layers a whole chain. "off." before a method's name: the step is switched off. Letters, digits and
+. _ - ~ are carried by links unchanged.
 """
 
 from collections.abc import Iterable, Mapping
+from dataclasses import replace
 from urllib.parse import quote, unquote
 
 from compression.method import Value
 from compression.recipe import Override, Recipe, Step, step
-from compression.registry import known, methods, repairs, rewrites
+from compression.registry import dial, known, methods, repairs, rewrites
 
+KEYS = ("first", "do", "pin", "only", "lock", "seed", "repair")
+OFF = "off."
 LONGEST = 2_000  # characters of one parameter that are read
 
 
 def to_link(recipe: Recipe) -> dict[str, str]:
     """Parameters of a link: "first", "do", "pin", "only" (whole chains), "lock", "seed", "repair"; those that would be empty are left out."""
-    pins = [f"{_safe(o.pattern)}-{_write(s)}" for o in recipe.overrides if not o.whole for s in o.steps]
-    whole = ["-".join([_safe(o.pattern), *map(_write, o.steps)]) for o in recipe.overrides if o.whole]
+    pins = [(o.pattern, _short_pin(s, recipe.default)) for o in recipe.overrides if not o.whole for s in o.steps]
+    whole = [(o.pattern, "-".join(map(_write, o.steps))) for o in recipe.overrides if o.whole]
     words = {
         "first": "~".join(map(_write, recipe.first)),
         "do": "~".join(map(_write, recipe.default)),
-        "pin": "~".join(pins),
-        "only": "~".join(whole),
+        "pin": _together(pins),
+        "only": _together(whole),
         "lock": "~".join(map(_safe, recipe.locked)),
         "seed": str(recipe.seed) if recipe.seed else "",
         "repair": "~".join(recipe.repairs),
     }
     return {key: text for key, text in words.items() if text}
+
+
+def _together(pairs: Iterable[tuple[str, str]]) -> str:
+    """Layers with the same text are named once, before it."""
+    by_text: dict[str, list[str]] = {}
+    for name, text in pairs:
+        by_text.setdefault(text, []).append(_safe(name))
+    return "~".join("-".join(part for part in ("..".join(names), text) if part) for text, names in by_text.items())
+
+
+def _short_pin(s: Step, default: Iterable[Step]) -> str:
+    """The dial and its value where all else is as the default has it; else the whole step."""
+    which = dial(s.method)
+    like = next((d for d in default if d.method == s.method and d.on and s.on), None)
+    if like and [k for k, v in s.knobs if like[k] != v] == [which]:
+        return f"{which}-{s[which]}"
+    return _write(s)
 
 
 def from_link(words: Mapping[str, str]) -> tuple[Recipe, list[str]]:
@@ -57,12 +79,21 @@ def from_link(words: Mapping[str, str]) -> tuple[Recipe, list[str]]:
     for tokens in each("do"):
         for s in read(tokens, "do"):
             recipe = recipe.with_default(s)
-    for name, *tokens in each("pin"):
+    dials = {dial(s.method): s for s in recipe.default}
+    for names, *tokens in each("pin"):
         if not tokens:
-            trouble.append(f"“{name[:80]}” in the link's “pin” was left out: it does not say what to do there.")
+            trouble.append(f"“{names[:80]}” in the link's “pin” was left out: it does not say what to do there.")
+        if tokens[:1] and tokens[0] in dials and len(tokens) == 2:
+            like = dials[tokens[0]]
+            tokens = [like.method, *(t for k, v in like.knobs for t in (k, tokens[1] if k == tokens[0] else _text(v)))]
         for s in read(tokens, "pin"):
-            recipe = recipe.with_pin(unquote(name), s)
-    whole = tuple(Override(unquote(name), read(tokens, "only"), whole=True) for name, *tokens in each("only"))
+            for name in names.split(".."):
+                recipe = recipe.with_pin(unquote(name), s)
+    for names, *tokens in each("only"):
+        known_before = len(trouble)
+        steps = read(tokens, "only")
+        for name in names.split("..") if len(trouble) == known_before else ():
+            recipe = recipe.with_override(Override(unquote(name), steps, whole=True))
     locked = tuple(unquote(name) for name, *_ in each("lock"))
     seed = words.get("seed", "0")
     if not (seed.isdecimal() and len(seed) < 10):
@@ -70,7 +101,7 @@ def from_link(words: Mapping[str, str]) -> tuple[Recipe, list[str]]:
         seed = "0"
     asked = [tokens[0] for tokens in each("repair")]
     trouble += [f"“{name[:80]}” in the link's “repair” was left out: there is no such repair." for name in asked if name not in repairs()]
-    return Recipe(recipe.default, recipe.overrides + whole, locked, int(seed), recipe.first, tuple(n for n in repairs() if n in asked)), trouble
+    return Recipe(recipe.default, recipe.overrides, locked, int(seed), recipe.first, tuple(n for n in repairs() if n in asked)), trouble
 
 
 def _safe(name: str) -> str:
@@ -84,34 +115,40 @@ def _short(name: str) -> str:
 
 
 def _write(s: Step) -> str:
-    tokens = [_short(s.method)]
+    tokens = [_short(s.method) if s.on else f"{OFF}{_short(s.method)}"]
     for i, (name, value) in enumerate(s.knobs):
         knob = known(s.method).knob(name)
         if value != knob.default or i == 0:
-            tokens += [name, {True: "yes", False: "no"}[value] if isinstance(value, bool) else str(value)]
+            tokens += [name, _text(value)]
     return "-".join(tokens)
+
+
+def _text(value: Value) -> str:
+    return {True: "yes", False: "no"}[value] if isinstance(value, bool) else str(value)
 
 
 def _read(tokens: list[str], allowed: Iterable[str]) -> list[Step]:
     """Steps from "method knob value knob value method …"."""
     names = {_short(name): name for name in allowed} | {name: name for name in allowed}
+    heads = {f"{OFF}{name}" for name in names} | set(names)
     steps: list[Step] = []
     while tokens:
         head, *tokens = tokens
-        if head not in names:
+        if head not in heads:
             raise ValueError(f"no method is called “{head[:40]}”")
+        on, head = head in names, head.removeprefix(OFF)
         found, knobs = known(names[head]), {}
-        while tokens and tokens[0] not in names:
+        while tokens and tokens[0] not in heads:
             if len(tokens) < 2:
                 raise ValueError(f"{found.title} has “{tokens[0][:40]}” without a value")
             name, text, *tokens = tokens
             knobs[name] = _value(found.knob(name).ladder, text)
-        steps.append(step(names[head], **knobs))
+        steps.append(replace(step(names[head], **knobs), on=on))
     return steps
 
 
 def _value(ladder: tuple[Value, ...], text: str) -> Value:
     for rung in ladder:
-        if text == ({True: "yes", False: "no"}[rung] if isinstance(rung, bool) else str(rung)):
+        if text == _text(rung):
             return rung
     raise ValueError(f"{text[:40]} is not one of {', '.join(map(str, ladder[:6]))}{' …' if len(ladder) > 6 else ''}")

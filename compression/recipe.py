@@ -22,6 +22,7 @@ class Step:
 
     method: str
     knobs: tuple[tuple[str, Value], ...]
+    on: bool = True  # switched off, it keeps its place and its settings
 
     def __post_init__(self) -> None:
         for name, value in self.knobs:
@@ -34,8 +35,8 @@ class Step:
 
     @property
     def off(self) -> bool:
-        """Whether the setting is the one at which the method does nothing."""
-        return any(known(self.method).knob(name).off == value for name, value in self.knobs)
+        """Whether it does nothing: it is switched off, or at the setting at which its method does nothing."""
+        return not self.on or any(known(self.method).knob(name).off == value for name, value in self.knobs)
 
 
 def _brief(ladder: tuple[Value, ...]) -> str:
@@ -74,7 +75,6 @@ class Recipe:
     locked: tuple[str, ...] = ()  # patterns of layers left as they are
     seed: int = 0
     first: tuple[Step, ...] = ()  # rewritings of the whole network, in order, before any layer is stored
-
     repairs: tuple[str, ...] = ()  # without training, after all layers are stored
 
     def __post_init__(self) -> None:
@@ -132,16 +132,28 @@ class Recipe:
     def with_pin(self, layer: str, new: Step) -> "Recipe":
         """The same recipe with one dial of one layer set, whatever the default does."""
         own = next((o for o in self.overrides if o.pattern == layer), Override(layer, ()))
-        kept = {dial(s.method): s for s in own.steps} | {dial(new.method): new}
-        others = tuple(o for o in self.overrides if o.pattern != layer)
-        return replace(self, overrides=(*others, replace(own, steps=_in_order(kept.values()))))
+        if own.whole:  # a chain may hold several steps of one dial, in an order of its own
+            same = [i for i, s in enumerate(own.steps) if dial(s.method) == dial(new.method)]
+            steps = (*own.steps[: same[-1]], new, *own.steps[same[-1] + 1 :]) if same else _in_order((*own.steps, new))
+        else:
+            steps = _in_order(({dial(s.method): s for s in own.steps} | {dial(new.method): new}).values())
+        return self.with_override(replace(own, steps=steps))
+
+    def with_override(self, new: Override) -> "Recipe":
+        """The same recipe with what is set for one layer or pattern replaced.
+
+        Single layers stand before patterns, so that a pattern never hides them, and in the order of their names.
+        """
+        kept = {o.pattern: o for o in self.overrides} | {new.pattern: new}
+        single = sorted((o for o in kept.values() if not _is_pattern(o.pattern)), key=lambda o: o.pattern)
+        return replace(self, overrides=(*single, *(o for o in kept.values() if _is_pattern(o.pattern))))
 
     def without_pin(self, layer: str, which: str | None = None) -> "Recipe":
-        """The same recipe with a layer's pins, or only that of one dial, taken off."""
+        """The same recipe with a layer's pins, or only that of one dial, taken off; a whole chain goes as a whole."""
         found = []
         for o in self.overrides:
             if o.pattern == layer:
-                o = replace(o, steps=tuple(s for s in o.steps if which is not None and dial(s.method) != which))
+                o = replace(o, steps=tuple(s for s in o.steps if which is not None and not o.whole and dial(s.method) != which))
             if o.steps or o.pattern != layer:
                 found.append(o)
         return replace(self, overrides=tuple(found))
@@ -150,6 +162,10 @@ class Recipe:
         """The same recipe with a layer locked, or free."""
         others = tuple(p for p in self.locked if p != layer)
         return replace(self, locked=(*others, layer) if on else others)
+
+
+def _is_pattern(name: str) -> bool:
+    return any(sign in name for sign in "*?[")
 
 
 def _in_order(steps: Any) -> tuple[Step, ...]:
@@ -162,6 +178,8 @@ def to_json(recipe: Recipe) -> str:
     for steps in (plain["default"], plain["first"], *(o["steps"] for o in plain["overrides"])):
         for s in steps:
             s["knobs"] = dict(s["knobs"])
+            if s.pop("on") is False:
+                s["on"] = False
     return json.dumps({"shrinkscope": VERSION} | plain, indent=1)
 
 
@@ -175,7 +193,7 @@ def from_json(text: str) -> Recipe:
         raise ValueError(f'this JSON is no recipe of version {VERSION}: it needs "shrinkscope": {VERSION} at the top')
 
     def steps(rows: list[dict[str, Any]]) -> tuple[Step, ...]:
-        return tuple(step(row["method"], **row["knobs"]) for row in rows)
+        return tuple(replace(step(row["method"], **row["knobs"]), on=row.get("on", True) is True) for row in rows)
 
     try:
         overrides = tuple(Override(str(o["pattern"]), steps(o["steps"]), bool(o["whole"])) for o in plain["overrides"])

@@ -10,7 +10,7 @@ PER_PAGE = 12
 
 def show() -> None:
     """The whole page."""
-    net, recipe = state.network(), state.recipe()
+    net, recipe = state.network(), state.shown()
     st.title("Explore", anchor=False)
     top = st.container()
     pictures = compute.pictures(net, recipe)

@@ -64,7 +64,7 @@ def _study(until: str, tolerance: float) -> None:
 
 
 def _picture(points: list[Point], tolerance: float) -> None:
-    net, recipe = state.network(), state.recipe()
+    net, recipe = state.network(), state.shown()
     best = front(points)
     middle = knee(best)
     dots = [_dot(p) for p in points]

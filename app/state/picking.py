@@ -1,0 +1,65 @@
+"""Which network, which data and which layer: picks that are not part of a recipe."""
+
+from dataclasses import replace
+
+import streamlit as st
+
+from app import compute
+from app.history import History
+from app.state.edits import set_recipe
+from app.state.mirror import mirror
+from app.state.session import network, recipe, split
+
+
+def chosen_layer() -> None:
+    """The layer picker was used."""
+    st.session_state.focus = st.session_state["layer"]
+
+
+def chosen_split() -> None:
+    """The data picker was used; clicked off, it keeps its value."""
+    st.session_state.split = st.session_state["judge"] or st.session_state.split
+    st.session_state["judge"] = st.session_state.split
+
+
+def chosen_network() -> None:
+    """The network picker was used."""
+    open_network(st.session_state["pick"])
+
+
+def titles() -> dict[str, str]:
+    """Titles of the networks this person can pick, by name."""
+    return compute.names(st.session_state.own)
+
+
+def add_own(name: str) -> None:
+    """Put a network that was just opened among those to pick, and show it."""
+    st.session_state.own = [*(n for n in st.session_state.own if n != name), name]
+    open_network(name)
+
+
+def open_network(name: str) -> None:
+    """Show another network. The dials stay where they are; pins and locks belonged to the other's layers and go, and so does the history."""
+    ss = st.session_state
+    if name == ss.net:
+        return
+    ss.net, ss.solo = name, ""
+    ss.focus = largest()
+    if split() not in network().data:
+        ss.split = first_split()
+    set_recipe(replace(recipe(), overrides=(), locked=()))
+    if ss.history.past or ss.history.future:
+        st.toast("Another network is open; the steps made before can no longer be undone.")
+    ss.history = History()
+    mirror()
+
+
+def first_split() -> str:
+    """The data a network is judged on when nothing else is asked for."""
+    splits = network().data
+    return "validation" if "validation" in splits else next(iter(splits), "")
+
+
+def largest() -> str:
+    """The layer with most weights."""
+    return max(network().layers, key=lambda layer: layer.weight.numel()).name

@@ -1,0 +1,57 @@
+"""The sidebar's widgets: what their callbacks commit."""
+
+from dataclasses import replace
+
+import streamlit as st
+
+from app.dials import FIRST, nearest
+from app.state.edits import commit, set_recipe
+from app.state.mirror import key, mirror
+from app.state.session import dial_step, network, recipe
+from compression.recipe import step
+from compression.registry import known, method
+from compression.repair.click import suggested
+
+
+def turn(which: str) -> None:
+    """A dial or one of its knobs was moved: commit what the widgets say. Pins stay."""
+    ss = st.session_state
+    name, known_one = dial_step(which).method, method(dial_step(which).method)
+    knobs = {k.name: ss.get(key(which, name, k.name)) for k in known_one.knobs}
+    knobs = {k: dial_step(which)[k] if v is None else v for k, v in knobs.items()}
+    commit(recipe().with_default(step(name, **knobs)))
+    if any(ss.get(key(which, name, k)) is None for k in knobs):
+        mirror()  # a segmented control was clicked off: it keeps its value
+
+
+def change_method(which: str) -> None:
+    """Another method answers a dial: it takes over the dial's value, or the nearest rung it has."""
+    name = st.session_state[f"method.{which}"]
+    commit(recipe().with_default(step(name, **{which: nearest(name, which, dial_step(which)[which])})))
+    mirror()
+
+
+def turn_first(name: str) -> None:
+    """A rewriting of the whole network was switched on or off, or one of its knobs was moved."""
+    ss = st.session_state
+    if not ss[f"first.{name}"]:
+        set_recipe(recipe().without_first(name))
+        return
+    knobs = {k.name: ss.get(f"first.{name}.{k.name}") for k in known(name).knobs}
+    set_recipe(recipe().with_first(step(name, **{k: v for k, v in knobs.items() if v is not None})))
+
+
+def turn_repair(name: str) -> None:
+    """A repair was switched on or off."""
+    commit(recipe().with_repair(name, st.session_state[f"repair.{name}"]))
+
+
+def suggest_repairs() -> None:
+    """The repairs that fit what is on screen, or none."""
+    set_recipe(replace(recipe(), repairs=() if recipe().repairs else suggested(network(), recipe())))
+
+
+def switch_coding() -> None:
+    """Huffman coding was switched on or off."""
+    on = st.session_state["huffman"]
+    commit(recipe().with_default(step(FIRST["coding"])) if on else recipe().without_default("coding"))
