@@ -27,6 +27,7 @@ class Job(Generic[T]):
         self._started: float | None = None
         self._finished: float | None = None
         self._answered = threading.Event()
+        self._over = threading.Event()
 
     @property
     def items(self) -> list[T]:
@@ -80,12 +81,17 @@ class Job(Generic[T]):
         """Wait until there is a first item or an end, at most `seconds`; whether there is."""
         return self._answered.wait(seconds)
 
+    def ended(self, seconds: float) -> bool:
+        """Wait until nothing more will come, at most `seconds`; whether that is so."""
+        return self._over.wait(seconds)
+
     def _end(self, error: str | None = None) -> None:
         with self._lock:
             if self._ended:
                 return
             self._ended, self._error, self._finished = True, error, time.monotonic()
         self._answered.set()
+        self._over.set()
 
     def _advance(self) -> None:
         """Compute one item, in the worker's thread."""

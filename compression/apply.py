@@ -1,7 +1,7 @@
 """A recipe on a network: the encoded layers, the decoded weights, and a module that is really smaller where that can be."""
 
 import copy
-from collections.abc import Mapping, MutableMapping
+from collections.abc import Generator, Mapping, MutableMapping
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from math import nan
@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from compression.chains import chain, splittable
 from compression.encoded import Dense, Encoded, replace_leaves
 from compression.layers import owners
-from compression.method import Layer
+from compression.method import Layer, drained, mapped
 from compression.network import Network
 from compression.network import network as as_network
 from compression.recipe import Recipe, Step
@@ -110,7 +110,18 @@ def encode(layer: Layer, chain: tuple[Step, ...], memo: Memo | None = None, owne
 
     Returns the form, and a sentence for each step that does not apply to this layer and was passed over.
     """
-    memo = {} if memo is None else memo
+    return drained(encoding(layer, chain, {} if memo is None else memo, owner))
+
+
+class Preparing(NamedTuple):
+    """A step that prepares."""
+
+    step: Step
+    share: float  # of its work that is done
+
+
+def encoding(layer: Layer, chain: tuple[Step, ...], memo: Memo, owner: str = "") -> Generator[Preparing, None, tuple[Encoded, tuple[str, ...]]]:
+    """encode, piece by piece: says of every preparation that the memo does not hold when it begins and how far it is."""
     tree: Encoded = Dense(layer.weight)
     refused: list[str] = []
     owner = _taught(owner, layer, chain)
@@ -118,7 +129,7 @@ def encode(layer: Layer, chain: tuple[Step, ...], memo: Memo | None = None, owne
         key = (owner, layer.name, chain[: i + 1])
         done = memo.get(key)
         if done is None:
-            done = memo[key] = _carry_out(tree, step, layer, memo, (owner, layer.name, chain[:i], step.method))
+            done = memo[key] = yield from _carry_out(tree, step, layer, memo, (owner, layer.name, chain[:i], step.method))
         tree, why = done
         refused += [why] if why else []
     return tree, tuple(refused)
@@ -136,25 +147,23 @@ def _taught(owner: str, layer: Layer, chain: tuple[Step, ...]) -> str:
     return f"{owner}+{layer.context.digest}" if learns and layer.context else owner
 
 
-def _carry_out(tree: Encoded, step: Step, layer: Layer, memo: Memo, key: tuple[Any, ...]) -> tuple[Encoded, str]:
+def _carry_out(tree: Encoded, step: Step, layer: Layer, memo: Memo, key: tuple[Any, ...]) -> Generator[Preparing, None, tuple[Encoded, str]]:
     """The tree after one step, and why the step was passed over where no leaf could take it (else empty)."""
     known = method(step.method)
-    met: list[str] = []  # for each leaf why it was refused, or nothing
-
-    def store(values: Tensor) -> Encoded | None:
-        met.append(known.why_not(values, layer) or "")
-        if met[-1]:
-            return None
-        place = (*key, len(met) - 1)
-        prepared = memo.get(place)
-        if prepared is None:
-            prepared = memo[place] = known.prepare(values, layer)
-        return known.answer(prepared, **dict(step.knobs))
-
-    after = replace_leaves(tree, known.consumes, store)
-    if not met:
+    leaves: list[Tensor] = []
+    replace_leaves(tree, known.consumes, leaves.append)
+    if not leaves:
         return tree, f"{known.title} finds no {known.consumes} to work on here; share or quantize the weights first."
-    return after, met[0] if all(met) else ""
+    met: list[tuple[str, Any]] = []  # for each leaf why it was refused, or nothing, and what was prepared on it
+    for i, values in enumerate(leaves):
+        why = known.why_not(values, layer) or ""
+        found = None if why else memo.get((*key, i))
+        if found is None and not why:
+            found = memo[*key, i] = yield from mapped(known.preparing(values, layer), lambda share: Preparing(step, share))
+        met.append((why, found))
+    answers = (None if why else known.answer(found, **dict(step.knobs)) for why, found in met)
+    after = replace_leaves(tree, known.consumes, lambda _: next(answers))
+    return after, met[0][0] if all(why for why, _ in met) else ""
 
 
 def up_to(recipe: Recipe, last: str) -> Recipe:

@@ -39,7 +39,8 @@ class Context:
         self.module, self.layers, self.example, self.seed = module, layers, example, seed
         self.data = data.get("train")
         self._known: dict[Any, Any] = {}
-        self._lock = threading.RLock()
+        self._turns: dict[Any, threading.RLock] = {}
+        self._lock = threading.Lock()
 
     @property
     def digest(self) -> str:
@@ -48,10 +49,15 @@ class Context:
 
     def once(self, key: Any, make: Callable[[], Any]) -> Any:
         """What is known under a key, worked out now where it is not: for what a method finds for all layers together."""
-        with self._lock:
+        with self._turn(key):
             if key not in self._known:
                 self._known[key] = make()
             return self._known[key]
+
+    def _turn(self, key: Any) -> threading.RLock:
+        """What one thread holds while it works out a thing: others wait for that thing alone."""
+        with self._lock:
+            return self._turns.setdefault(key, threading.RLock())
 
     def why_not(self, needs: tuple[Need, ...], layer: Layer) -> str | None:
         """Why something that a method needs cannot be known of a layer, in a sentence; None where it can."""
@@ -131,7 +137,7 @@ class Context:
 
     def _recent(self, what: str, layer: str, make: Callable[[str], Any]) -> Any:
         """Large things are kept for one layer at a time."""
-        with self._lock:
+        with self._turn(what):
             if self._known.get(what, (None, None))[0] != layer:
                 self._known[what] = layer, make(layer)
             return self._known[what][1]

@@ -1,15 +1,18 @@
 """What a compression method is: two functions, the dials they obey, and the words that explain them."""
 
 import inspect
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from dataclasses import dataclass, field
-from typing import Any, Literal, NamedTuple, Protocol
+from typing import Any, Literal, NamedTuple, Protocol, TypeVar
 
 from torch import Tensor
 
 Value = float | int | str | bool
 Kind = Literal["linear", "conv", "embedding", "recurrent", "attention"]
 Need = Literal["inputs", "gradients", "network"]  # what a method may have to know beside the weight
+A = TypeVar("A")
+B = TypeVar("B")
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -83,6 +86,38 @@ def anywhere(weight: Tensor, layer: Layer) -> str | None:
     return None
 
 
+def drained(work: Generator[Any, None, T]) -> T:
+    """What a generator returns in the end, what it yields on the way thrown away."""
+    while True:
+        try:
+            next(work)
+        except StopIteration as end:
+            return end.value
+
+
+def mapped(work: Generator[A, None, T], say: Callable[[A], B]) -> Generator[B, None, T]:
+    """A generator that returns what another does, and yields say(what the other yields)."""
+    while True:
+        try:
+            given = next(work)
+        except StopIteration as end:
+            return end.value
+        yield say(given)
+
+
+@dataclass(frozen=True)
+class Piecewise:
+    """A slow prepare that yields, every second or so, the share of its work that is done, and returns the data.
+
+    Called, it does all of the work and gives the data, as any other prepare does.
+    """
+
+    pieces: Callable[[Tensor, Layer], Generator[float, None, Any]]
+
+    def __call__(self, weight: Tensor, layer: Layer) -> Any:
+        return drained(self.pieces(weight, layer))
+
+
 class Failure(NamedTuple):
     """A setting on a shipped network at which a method does badly, why, and what does better there; a test measures both."""
 
@@ -98,7 +133,8 @@ class Failure(NamedTuple):
 class Method:
     """A way to store a tensor in fewer bytes: prepare does the slow part once, answer is quick at any knob setting.
 
-    prepare(tensor, layer) returns plain data that can be drawn. answer(prepared, **knobs) returns an Encoded.
+    prepare(tensor, layer) returns plain data that can be drawn; one that takes seconds is Piecewise. answer(prepared, **knobs)
+    returns an Encoded.
     refuses(tensor, layer) says in one sentence why the method does not apply there, or None where it does. A method that needs
     more than the weight finds it in layer.context, and is only asked where it is there.
     """
@@ -134,6 +170,13 @@ class Method:
             if missing:
                 return missing
         return self.refuses(tensor, layer)
+
+    def preparing(self, tensor: Tensor, layer: Layer) -> Generator[float, None, Any]:
+        """prepare, with the share that is done on the way: of one that cannot tell, 0 before it begins."""
+        yield 0.0
+        if isinstance(self.prepare, Piecewise):
+            return (yield from self.prepare.pieces(tensor, layer))
+        return self.prepare(tensor, layer)
 
     def knob(self, name: str) -> Knob:
         """The knob of that name. Raises ValueError with the names there are."""

@@ -5,10 +5,12 @@ Optimal Brain Surgeon (Hassibi and Stork 1993) for a whole row at a time, in the
 chooses: a level, an entry of a codebook, zero.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Generator
 
 import torch
 from torch import Tensor
+
+from compression.method import drained
 
 BLOCK = 64  # inputs after which the errors are passed on to all that follow
 
@@ -30,8 +32,14 @@ def passed_on(weight: Tensor, by: Tensor, choose: Callable[[Tensor, int], Tensor
     choose(w, j) gives what input j's weights become, (out,), from the weights as they stand: all of w[:, j:end] is up to date,
     where end is the next multiple of block.
     """
+    return drained(passing_on(weight, by, choose, block))
+
+
+def passing_on(weight: Tensor, by: Tensor, choose: Callable[[Tensor, int], Tensor], block: int = BLOCK) -> Generator[float, None, Tensor]:
+    """passed_on, saying after each block which share of the inputs had its turn."""
     w = weight.clone()
     for start in range(0, w.shape[1], block):
+        yield start / w.shape[1]
         end = min(start + block, w.shape[1])
         errors = torch.zeros(len(w), end - start, dtype=w.dtype)
         for j in range(start, end):

@@ -13,7 +13,7 @@ from torch.nn.utils import prune
 from compression.context import Context
 from compression.data import Data
 from compression.encoded import Dense
-from compression.method import Layer
+from compression.method import Layer, drained
 from compression.network import network
 from compression.pruning import (
     apoz,
@@ -212,7 +212,7 @@ def test_the_surgeon_does_what_trying_everything_would_do(monkeypatch):
     h, weight = inputs_of(8), torch.randn(3, 8, dtype=torch.float64)
     for room in (10**6, 1):  # all rows together, and one at a time
         monkeypatch.setattr(obs, "ROOM", room)
-        found = obs.prune(weight, h, (0.25, 0.5, 0.75))
+        found = drained(obs.prune(weight, h, (0.25, 0.5, 0.75)))
         for share, new in zip((0.25, 0.5, 0.75), found):
             by_force = torch.stack([surgeon_by_force(row, h, round(8 * share)) for row in weight])
             assert torch.allclose(new, by_force, atol=1e-8)
@@ -240,7 +240,7 @@ def sparse_gpt_plainly(weight, h, sparsity, block):
 def test_sparse_gpt_is_its_plain_loop(block):
     h, weight = inputs_of(10), torch.randn(4, 10, dtype=torch.float64)
     for share in (0.3, 0.5, 0.8):
-        assert torch.allclose(sparse_gpt.prune(weight, h, (share,), block)[0], sparse_gpt_plainly(weight, h, share, block), atol=1e-9)
+        assert torch.allclose(drained(sparse_gpt.prune(weight, h, (share,), block))[0], sparse_gpt_plainly(weight, h, share, block), atol=1e-9)
 
 
 @pytest.mark.parametrize("name, layer", [("lenet-5", "conv2"), ("vit", "blocks.0.mlp.up"), ("depthwise", "block2.pointwise")])
@@ -319,7 +319,7 @@ def test_synflow_goes_in_rounds(monkeypatch):
         threshold = torch.cat([s.flatten() for s in scores]).sort().values[63 - round(63 * 0.2 ** (k / 8))]
         masks = [(s >= threshold).double() for s in scores]
     kept = torch.cat([m.flatten() for m in masks]) > 0
-    last = synflow.leaving(net.context)[-int(kept.sum()):]
+    last = drained(synflow.leaving(net.context))[-int(kept.sum()):]
     assert sorted(last.tolist()) == kept.nonzero().flatten().tolist() and len(last) == round(63 * 0.2 ** (7 / 8))
 
 

@@ -1,5 +1,6 @@
 """Write a weight as a sum of a few small Tucker decompositions side by side."""
 
+from collections.abc import Generator
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -10,7 +11,7 @@ from compression.encoded import Dense, Encoded
 from compression.lowrank.stages import Stage
 from compression.lowrank.svd import refuses
 from compression.lowrank.trains import Modes, fold, modes, unfold
-from compression.method import Failure, Knob, Layer, Method
+from compression.method import Failure, Knob, Layer, Method, Piecewise
 
 RANKS = (0.1, 0.2, 0.3, 0.4, 0.5, 0.75, 1.0)
 BLOCKS = (2, 4)
@@ -63,14 +64,16 @@ class Blocks(NamedTuple):
     errors: dict[tuple[float, int], tuple[float, ...]]
 
 
-def prepare(weight: Tensor, layer: Layer) -> Blocks:
+@Piecewise
+def prepare(weight: Tensor, layer: Layer) -> Generator[float, None, Blocks]:
     how = modes(tuple(weight.shape), 3) if weight.ndim < 3 else None
     tensor = weight.double().flatten(2) if how is None else fold(weight.double(), how)
     fits, errors = {}, {}
-    for rung in (r for r in RANKS if r < 1):
-        for count in BLOCKS:
-            parts, errors[rung, count] = fit(tensor, count, *ranks(tuple(tensor.shape), rung, count))
-            fits[rung, count] = tuple(part.float().contiguous() for part in parts)
+    searches = [(rung, count) for rung in RANKS if rung < 1 for count in BLOCKS]
+    for i, (rung, count) in enumerate(searches):
+        yield i / len(searches)
+        parts, errors[rung, count] = fit(tensor, count, *ranks(tuple(tensor.shape), rung, count))
+        fits[rung, count] = tuple(part.float().contiguous() for part in parts)
     return Blocks(tuple(weight.shape), (how.out, how.into) if how else (), fits, errors)
 
 

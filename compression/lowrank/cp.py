@@ -1,5 +1,6 @@
 """Write a convolution as a sum of terms, each one mix of inputs, one kernel and one mix of outputs."""
 
+from collections.abc import Generator
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -9,7 +10,7 @@ from torch import Tensor
 from compression.encoded import Dense, Encoded
 from compression.lowrank.separable import Outer, refuses
 from compression.lowrank.stages import Stage
-from compression.method import Failure, Knob, Layer, Method
+from compression.method import Failure, Knob, Layer, Method, Piecewise, mapped
 
 RANKS = (0.02, 0.05, 0.1, 0.15, 0.2, 0.3, 0.4, 0.5, 0.75, 1.0)
 _SWEEPS = 30
@@ -54,12 +55,15 @@ class Fits(NamedTuple):
     kernels: dict[str, dict[int, Terms]]  # kind of kernel -> rank -> terms
 
 
-def prepare(weight: Tensor, layer: Layer) -> Fits:
+@Piecewise
+def prepare(weight: Tensor, layer: Layer) -> Generator[float, None, Fits]:
     """Alternating least squares for each rung, which starts from the terms of the rung below and new ones at random."""
     wide = weight.double()
     whole, separable = wide.flatten(2), wide
     ladder = dict.fromkeys(terms(tuple(weight.shape), rung) for rung in RANKS if rung < 1)
-    return Fits(tuple(weight.shape), {"whole": _climb(whole, ladder), "separable": _climb(separable, ladder)})
+    as_it_is = yield from mapped(_climb(whole, ladder), lambda share: share / 2)
+    apart = yield from mapped(_climb(separable, ladder), lambda share: (1 + share) / 2)
+    return Fits(tuple(weight.shape), {"whole": as_it_is, "separable": apart})
 
 
 def answer(fits: Fits, rank: float, kernel: str) -> Encoded:
@@ -79,7 +83,7 @@ def terms(shape: tuple[int, ...], rank: float) -> int:
     return max(1, round(rank * torch.Size(shape).numel() / (shape[0] + shape[1] + shape[2] * shape[3])))
 
 
-def _climb(tensor: Tensor, ladder: dict[int, None]) -> dict[int, Terms]:
+def _climb(tensor: Tensor, ladder: dict[int, None]) -> Generator[float, None, dict[int, Terms]]:
     """The decomposition at each number of terms, in rising order. tensor: (out, in, kernel modes...)."""
     source = torch.Generator().manual_seed(0)
     factors = [tensor.new_empty(n, 0) for n in tensor.shape]
@@ -87,14 +91,16 @@ def _climb(tensor: Tensor, ladder: dict[int, None]) -> dict[int, Terms]:
     for rank in ladder:
         fresh = [torch.randn(n, rank - factors[0].shape[1], generator=source, dtype=torch.float64) for n in tensor.shape]
         factors = [_unit(torch.cat(pair, 1))[0] for pair in zip(factors, fresh)]
-        factors, weights = als(tensor, factors)
+        for sweep in range(_SWEEPS):
+            yield (sum(found) + rank * sweep / _SWEEPS) / sum(ladder)  # a sweep takes as long as it has terms
+            factors, weights = als(tensor, factors, 1)
         spread = [part.float().contiguous() for part in _spread(factors, weights)]
         size = float(tensor.norm().clamp(min=1e-30))
         found[rank] = Terms(tuple(spread), _error(tensor, factors, weights), float(weights.max()) / size)
     return found
 
 
-def als(tensor: Tensor, factors: list[Tensor], sweeps: int = _SWEEPS, ridge: float = _RIDGE) -> tuple[list[Tensor], Tensor]:
+def als(tensor: Tensor, factors: list[Tensor], sweeps: int, ridge: float = _RIDGE) -> tuple[list[Tensor], Tensor]:
     """Each factor in turn as least squares with the others held (Kolda and Bader 2009, figure 3.3): unit columns, and their weights.
 
     The kernel modes, which are small, are merged wherever they are held: one product with the large tensor serves them all.

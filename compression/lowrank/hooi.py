@@ -1,5 +1,6 @@
 """Tucker-2 with its channel mixes improved in turn, each for the other."""
 
+from collections.abc import Generator
 from typing import NamedTuple
 
 from torch import Tensor
@@ -7,7 +8,7 @@ from torch import Tensor
 from compression.encoded import Dense, Encoded, Tucker2
 from compression.lowrank.block_term import fit
 from compression.lowrank.tucker2 import ranks, refuses
-from compression.method import Failure, Knob, Layer, Method
+from compression.method import Failure, Knob, Layer, Method, Piecewise
 
 RANKS = (0.05, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 1.0)
 
@@ -20,10 +21,12 @@ class Refined(NamedTuple):
     errors: dict[float, tuple[float, ...]]
 
 
-def prepare(weight: Tensor, layer: Layer) -> Refined:
+@Piecewise
+def prepare(weight: Tensor, layer: Layer) -> Generator[float, None, Refined]:
     """Higher-order orthogonal iteration (De Lathauwer et al. 2000b; Kolda and Bader 2009, figure 4.4), which is a search for each rung."""
     fits, errors = {}, {}
     for rung in (r for r in RANKS if r < 1):
+        yield len(fits) / len(RANKS)
         (out, core, into), errors[rung] = fit(weight.double().flatten(2), 1, *ranks(tuple(weight.shape), rung))
         parts = out[0], core[0].unflatten(2, weight.shape[2:]), into[0]
         fits[rung] = tuple(part.float().contiguous() for part in parts)

@@ -1,5 +1,6 @@
 """Give every input channel a few separable filters, and make each output a mix of their answers."""
 
+from collections.abc import Generator
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -9,7 +10,7 @@ from torch import Tensor
 from compression.encoded import Dense, Encoded
 from compression.lowrank.separable import Outer, rank_one, refuses
 from compression.lowrank.stages import Stage
-from compression.method import Failure, Knob, Layer, Method
+from compression.method import Failure, Knob, Layer, Method, Piecewise
 
 _SWEEPS = 20
 _RIDGE = 1e-6  # of the largest diagonal entry: keeps the terms from growing against one another
@@ -44,7 +45,8 @@ class Bases(NamedTuple):
     errors: dict[int, float]
 
 
-def prepare(weight: Tensor, layer: Layer) -> Bases:
+@Piecewise
+def prepare(weight: Tensor, layer: Layer) -> Generator[float, None, Bases]:
     """For each input channel a CP decomposition of its (out, height, width) slice by alternating least squares, all channels together.
 
     One filter is added at a time, the best for what is left, so the error cannot rise with their number.
@@ -55,6 +57,7 @@ def prepare(weight: Tensor, layer: Layer) -> Bases:
     columns, rows = slices.new_zeros(into, 0, height), slices.new_zeros(into, 0, width)
     left_over, fits, errors = slices, {}, {}
     for m in range(1, most + 1):
+        yield ((m - 1) / most) ** 2  # each takes longer than the one before
         if m == most:  # one filter for each place of the kernel: nothing is lost
             columns = torch.eye(height).double().repeat_interleave(width, 0).expand(into, -1, -1)
             rows = torch.eye(width).double().repeat(height, 1).expand(into, -1, -1)

@@ -1,5 +1,6 @@
 """Make a layer's answers from a few mixes of them: the directions in which the answers to training examples really vary."""
 
+from collections.abc import Generator
 from typing import NamedTuple
 
 import torch
@@ -7,7 +8,7 @@ from torch import Tensor
 
 from compression.encoded import Dense, Encoded, Factored
 from compression.lowrank import svd
-from compression.method import Failure, Knob, Layer, Method
+from compression.method import Failure, Knob, Layer, Method, Piecewise
 
 RANKS = (0.02, 0.05, 0.1, 0.2, 0.3, 0.5, 0.7, 1.0)
 FITS = ("answers", "after relu")
@@ -32,7 +33,8 @@ def refuses(weight: Tensor, layer: Layer) -> str | None:
     return svd.refuses(weight, layer)
 
 
-def prepare(weight: Tensor, layer: Layer) -> Responses:
+@Piecewise
+def prepare(weight: Tensor, layer: Layer) -> Generator[float, None, Responses]:
     matrix, y = weight.reshape(len(weight), -1), layer.context.outputs(layer.name)  # (out, d), (places, out)
     bias = getattr(layer.context.module.get_submodule(layer.name), "bias", None)
     bias = y.new_zeros(len(weight)) if bias is None else bias.detach()
@@ -42,6 +44,7 @@ def prepare(weight: Tensor, layer: Layer) -> Responses:
     heard = (y + bias).relu()
     loud = max(float(heard.square().sum()), 1e-30)
     for rung in RANKS:
+        yield len(measured) / len(RANKS)
         left = basis[:, : max(1, round(rank_of(weight) * rung))]
         start = left, left.T
         found, before, after = after_relu(y, bias, start) if rung < 1 else (start, 0.0, 0.0)

@@ -1,5 +1,6 @@
 """Write a weight as a matrix of low rank, and the few weights that it misses most."""
 
+from collections.abc import Generator
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -9,7 +10,7 @@ from torch import Tensor
 from compression import places
 from compression.encoded import Dense, Encoded, Factored
 from compression.lowrank.svd import refuses
-from compression.method import Failure, Knob, Layer, Method
+from compression.method import Failure, Knob, Layer, Method, Piecewise
 
 RANKS = (0.02, 0.05, 0.1, 0.2, 0.3, 0.5, 0.75, 1.0)
 DENSITIES = (0.01, 0.03, 0.1)
@@ -44,13 +45,15 @@ class Fits(NamedTuple):
     by: dict[tuple[float, float], Fit]  # (rank, density)
 
 
-def prepare(weight: Tensor, layer: Layer) -> Fits:
+@Piecewise
+def prepare(weight: Tensor, layer: Layer) -> Generator[float, None, Fits]:
     """Every rung, as each is a search of its own."""
     matrix = weight.reshape(len(weight), -1)
-    plain, fits = Start.of(matrix, 0), {}
+    plain, fits, rungs = Start.of(matrix, 0), {}, [rank for rank in RANKS if rank < 1]
     for density in DENSITIES:
         without = Start.of(matrix, counts(matrix, 0, density)[1])
-        for rank in (r for r in RANKS if r < 1):
+        for rank in rungs:
+            yield len(fits) / (len(DENSITIES) * len(rungs))
             fits[rank, density] = fit(matrix, *counts(matrix, rank, density), (plain, without))
     return Fits(tuple(weight.shape), fits)
 

@@ -6,13 +6,13 @@ inverse, and the inverse is brought up to date for the inputs that are left: exa
 1993; for each output of a layer by itself Frantar and Alistarh 2022, arXiv:2208.11580, algorithm 1).
 """
 
-from collections.abc import Sequence
+from collections.abc import Generator, Sequence
 
 import torch
 from torch import Tensor
 
-from compression.method import Failure, Knob, Layer, Method
-from compression.pruning.updating import Updated, answer, updated
+from compression.method import Failure, Knob, Layer, Method, Piecewise
+from compression.pruning.updating import Updated, answer, updating
 
 LADDER = tuple(i / 20 for i in range(20))
 AT_MOST = 1e11  # outputs x inputs cubed: some ten seconds
@@ -26,11 +26,14 @@ def refuses(weight: Tensor, layer: Layer) -> str | None:
     return None
 
 
-def prune(weight: Tensor, products: Tensor, sparsities: Sequence[float]) -> list[Tensor]:
+def prune(weight: Tensor, products: Tensor, sparsities: Sequence[float]) -> Generator[float, None, list[Tensor]]:
     """The weight (out, d) after round(sparsity * d) of each row are gone, for each of the rising sparsities."""
     inverse = torch.cholesky_inverse(torch.linalg.cholesky(products))
     counts = [round(s * weight.shape[1]) for s in sparsities]
-    parts = [_rows(part, inverse, counts) for part in weight.split(max(1, ROOM // inverse.numel()))]
+    rows, parts = weight.split(max(1, ROOM // inverse.numel())), []
+    for part in rows:
+        yield len(parts) / len(rows)
+        parts.append(_rows(part, inverse, counts))
     return [torch.cat(each) for each in zip(*parts)]
 
 
@@ -57,8 +60,9 @@ def _rows(weight: Tensor, inverse: Tensor, counts: Sequence[int]) -> list[Tensor
     return found
 
 
-def prepare(weight: Tensor, layer: Layer) -> Updated:
-    return updated(layer, LADDER, prune)
+@Piecewise
+def prepare(weight: Tensor, layer: Layer) -> Generator[float, None, Updated]:
+    return (yield from updating(layer, LADDER, prune))
 
 
 METHOD = Method(

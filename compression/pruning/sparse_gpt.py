@@ -4,23 +4,27 @@ One inverse Hessian is shared by all outputs, because at every input the same in
 weight is the surgeon's, w**2 over the inverse's diagonal among the inputs still to come.
 """
 
-from collections.abc import Sequence
+from collections.abc import Generator, Sequence
 
 import torch
 from torch import Tensor
 
-from compression.method import Failure, Knob, Layer, Method
-from compression.pruning.updating import Updated, answer, updated
+from compression.method import Failure, Knob, Layer, Method, Piecewise
+from compression.pruning.updating import Updated, answer, updating
 from compression.surgeon import factor, passed_on
 
 LADDER = (0.0, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 0.95)
 BLOCK = 128  # inputs whose weights are compared with each other
 
 
-def prune(weight: Tensor, products: Tensor, sparsities: Sequence[float], block: int = BLOCK, each: bool = False) -> list[Tensor]:
+def prune(weight: Tensor, products: Tensor, sparsities: Sequence[float], block: int = BLOCK,
+          each: bool = False) -> Generator[float, None, list[Tensor]]:
     """The weight (out, d) at each sparsity: that share of the weights of every block of inputs, or of each row in every block, goes."""
-    by = factor(products)
-    return [passed_on(weight, by, _chooser(by, s, block, each), block if not each else BLOCK) for s in sparsities]
+    by, found = factor(products), []
+    for s in sparsities:
+        yield len(found) / len(sparsities)
+        found.append(passed_on(weight, by, _chooser(by, s, block, each), block if not each else BLOCK))
+    return found
 
 
 def _chooser(by: Tensor, sparsity: float, block: int, each: bool):  # type: ignore[no-untyped-def]
@@ -42,8 +46,9 @@ def least(scores: Tensor, share: float) -> Tensor:
     return torch.zeros_like(scores, dtype=torch.bool).scatter_(1, order[:, : round(share * scores.shape[1])], True)
 
 
-def prepare(weight: Tensor, layer: Layer) -> Updated:
-    return updated(layer, LADDER, prune)
+@Piecewise
+def prepare(weight: Tensor, layer: Layer) -> Generator[float, None, Updated]:
+    return (yield from updating(layer, LADDER, prune))
 
 
 METHOD = Method(

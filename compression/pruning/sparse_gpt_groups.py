@@ -1,6 +1,6 @@
 """SparseGPT for N:M sparsity: of every 4 or 8 neighbouring inputs always as many go, and the inputs to come make up for them."""
 
-from collections.abc import Sequence
+from collections.abc import Generator, Sequence
 from dataclasses import replace
 from typing import NamedTuple
 
@@ -8,10 +8,10 @@ import torch
 from torch import Tensor
 
 from compression.encoded import Dense, Encoded
-from compression.method import Failure, Layer, Method
+from compression.method import Failure, Layer, Method, Piecewise, mapped
 from compression.pruning import n_of_m
 from compression.pruning.sparse_gpt import prune
-from compression.pruning.updating import updated
+from compression.pruning.updating import updating
 
 LADDER, SIZES = (0.0, 0.25, 0.5, 0.75), (4, 8)
 
@@ -33,14 +33,19 @@ def refuses(weight: Tensor, layer: Layer) -> str | None:
     return why
 
 
-def prepare(weight: Tensor, layer: Layer) -> InGroups:
+@Piecewise
+def prepare(weight: Tensor, layer: Layer) -> Generator[float, None, InGroups]:
     turns = torch.arange(weight[0].numel()).reshape(weight.shape[1], -1).T.flatten()  # channels of one place after another
     back = turns.argsort()
 
-    def pruned(w: Tensor, products: Tensor, sparsities: Sequence[float], m: int) -> list[Tensor]:
-        return [new[:, back] for new in prune(w[:, turns], products[turns][:, turns], sparsities, m, each=True)]
+    def pruned(w: Tensor, products: Tensor, sparsities: Sequence[float], m: int) -> Generator[float, None, list[Tensor]]:
+        made = yield from prune(w[:, turns], products[turns][:, turns], sparsities, m, each=True)
+        return [new[:, back] for new in made]
 
-    found = {m: updated(layer, LADDER, lambda w, p, s, m=m: pruned(w, p, s, m)) for m in SIZES}
+    found = {}
+    for i, m in enumerate(SIZES):
+        work = updating(layer, LADDER, lambda w, p, s, m=m: pruned(w, p, s, m))
+        found[m] = yield from mapped(work, lambda share, i=i: (i + share) / len(SIZES))
     ready = {(s, m): n_of_m.prepare(w, layer) for m, each in found.items() for s, w in each.pruned.items() if s}
     return InGroups(weight, found[4].errors, found[8].errors, found[4].errors_by_magnitude, ready)
 

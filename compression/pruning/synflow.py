@@ -5,14 +5,14 @@ so the scores of each layer of a chain have one sum, a layer with few weights le
 After k of n rounds a share density ** (k / n) is left, as in the paper; a milder sparsity is the same run, stopped earlier.
 """
 
-from collections.abc import Mapping
+from collections.abc import Generator, Mapping
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
 from compression.encoded import Encoded
-from compression.method import Context, Failure, Layer, Method
+from compression.method import Context, Failure, Layer, Method, Piecewise
 from compression.pruning.flow import no_flow, ones, pipes
 from compression.pruning.ranking import LADDER, SPARSITY, Ranked, densities, forget, which
 
@@ -27,13 +27,14 @@ def scores(module: nn.Module, x: Tensor, weights: Mapping[str, Tensor]) -> dict[
     return {name: torch.zeros_like(w) if g is None else (g * w).detach() for (name, w), g in zip(held.items(), gradients)}
 
 
-def leaving(about: Context) -> Tensor:
+def leaving(about: Context) -> Generator[float, None, Tensor]:
     """All weights of the network in the order in which they go: (n,) places among those of all layers laid end to end."""
     module, x = pipes(about), ones(about)
     weights = {layer.name: module.get_parameter(layer.names[0]) for layer in about.layers}
     sizes = [w.numel() for w in weights.values()]
     left, gone = np.arange(sum(sizes)), []
     for k in range(1, ROUNDS + 1):
+        yield (k - 1) / ROUNDS
         flow = torch.cat([s.flatten() for s in scores(module, x, weights).values()]).numpy()[left]
         count = len(left) - round(sum(sizes) * LAST ** (k / ROUNDS)) if k < ROUNDS else len(left)
         by_flow = flow.argsort(kind="stable")
@@ -46,19 +47,23 @@ def leaving(about: Context) -> Tensor:
     return torch.from_numpy(np.concatenate(gone))
 
 
-def plan(about: Context) -> tuple[Tensor, list[Tensor]]:
+def plan(about: Context) -> Generator[float, None, tuple[Tensor, list[Tensor]]]:
     """How many weights of each layer are gone at each rung, (layers, rungs), and each layer's places in the order they go."""
     ends = torch.tensor([layer.weight.numel() for layer in about.layers]).cumsum(0)
-    order = leaving(about)
+    order = yield from leaving(about)
     owner = torch.bucketize(order, ends, right=True)
     starts = torch.cat([ends.new_zeros(1), ends[:-1]])
     going = torch.stack([torch.bincount(owner[: round(rung * len(order))], minlength=len(ends)) for rung in LADDER], 1)
     return going, [order[owner == i] - start for i, start in enumerate(starts)]
 
 
-def prepare(weight: Tensor, layer: Layer) -> Ranked:
+@Piecewise
+def prepare(weight: Tensor, layer: Layer) -> Generator[float, None, Ranked]:
     about = layer.context
-    going, orders = about.once("synflow", lambda: plan(about))
+    known = about.once("synflow", dict)
+    if "plan" not in known:
+        known["plan"] = yield from plan(about)
+    going, orders = known["plan"]
     module, order = pipes(about), orders[which(layer)]
     flow = scores(module, ones(about), {layer.name: module.get_parameter(layer.names[0])})[layer.name].flatten()
     return Ranked(weight, order, flow[order].float(), densities(about.layers, going), going[which(layer)])

@@ -1,15 +1,17 @@
 """What pruning with an update shares: for every sparsity the mask and the new values, and the output error that is left."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Generator, Sequence
 from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
 from compression.encoded import Encoded
-from compression.method import Layer
+from compression.method import Layer, mapped
 from compression.places import sparse
 from compression.surgeon import damped, output_error
+
+Prune = Callable[[Tensor, Tensor, Sequence[float]], Generator[float, None, list[Tensor]]]
 
 
 class Updated(NamedTuple):
@@ -21,14 +23,18 @@ class Updated(NamedTuple):
     pruned: dict[float, Tensor]  # by sparsity: the weight after it, zero where pruned
 
 
-def updated(layer: Layer, ladder: Sequence[float], prune: Callable[[Tensor, Tensor, Sequence[float]], Sequence[Tensor]]) -> Updated:
+def updating(layer: Layer, ladder: Sequence[float], prune: Prune) -> Generator[float, None, Updated]:
     """Prune a layer at every sparsity above 0 on a ladder that begins with 0.
 
-    prune(weight (out, d), products (d, d) damped, sparsities) is asked once for each group of outputs, in float64.
+    prune(weight (out, d), products (d, d) damped, sparsities) is asked once for each group of outputs, in float64: it yields the
+    share that is done and returns the weight after each sparsity.
     """
     products = layer.context.products(layer.name)  # (groups, d, d)
     rows = layer.weight.double().reshape(len(products), -1, products.shape[-1])  # (groups, out / groups, d)
-    found = [torch.stack([w, *prune(w, damped(p), ladder[1:])]) for w, p in zip(rows, products)]
+    found = []
+    for g, (w, p) in enumerate(zip(rows, products)):
+        made = yield from mapped(prune(w, damped(p), ladder[1:]), lambda share, g=g: (g + share) / len(rows))
+        found.append(torch.stack([w, *made]))
     plain = [torch.stack([w, *(smallest_out(w, s) for s in ladder[1:])]) for w in rows]
     power = sum(float(output_error(w, p.double()).sum()) for w, p in zip(rows, products))
 

@@ -1,5 +1,6 @@
 """Learn for each weight whether to round it up or down, so that the layer's output changes least."""
 
+from collections.abc import Generator
 from dataclasses import replace
 from typing import NamedTuple
 
@@ -7,7 +8,7 @@ import torch
 from torch import Tensor
 
 from compression.encoded import Codes, Dense, Encoded, Levels
-from compression.method import Failure, Knob, Layer, Method
+from compression.method import Failure, Knob, Layer, Method, Piecewise, drained, mapped
 from compression.quantization import uniform
 from compression.surgeon import output_error
 
@@ -24,14 +25,16 @@ class Learned(NamedTuple):
     roundings: dict[tuple[int, bool], Levels]  # (bits, learned)
 
 
-def prepare(weight: Tensor, layer: Layer) -> Learned:
+@Piecewise
+def prepare(weight: Tensor, layer: Layer) -> Generator[float, None, Learned]:
     products = layer.context.products(layer.name)  # (groups, d, d)
     ranges = uniform.prepare(weight, layer)
     roundings: dict[tuple[int, bool], Levels] = {}
     flipped, error = torch.zeros(0), torch.zeros(0)
-    for bits in BITS:
+    for i, bits in enumerate(BITS):
         plain = uniform.answer(ranges, bits, False, "channel")
-        codes, error = learned(weight.reshape(len(weight), -1), plain, products)
+        work = learning(weight.reshape(len(weight), -1), plain, products)
+        codes, error = yield from mapped(work, lambda share, i=i: (i + share) / len(BITS))
         flipped = codes.int() - plain.codes.decode().reshape(codes.shape).int()
         roundings[bits, False], roundings[bits, True] = plain, replace(plain, codes=Codes(codes.flatten(), bits))
     return Learned(weight, flipped, error, roundings)
@@ -42,6 +45,11 @@ def answer(found: Learned, bits: int, learn: bool) -> Encoded:
 
 
 def learned(rows: Tensor, plain: Levels, products: Tensor) -> tuple[Tensor, Tensor]:
+    """What learning returns."""
+    return drained(learning(rows, plain, products))
+
+
+def learning(rows: Tensor, plain: Levels, products: Tensor) -> Generator[float, None, tuple[Tensor, Tensor]]:
     """Codes (out, d), and each output's squared error beside that of the plain rounding's, (out,), never above 1.
 
     Equation 21: squared error of the output, plus a pull towards 0 or 1 (equation 24) that sharpens as it goes. Each output is
@@ -55,6 +63,7 @@ def learned(rows: Tensor, plain: Levels, products: Tensor) -> tuple[Tensor, Tens
     usual = _errors((nearest - zero) * scale - rows, products).clamp(min=1e-30)[:, None]
     first, second = torch.zeros_like(v), torch.zeros_like(v)
     for step in range(STEPS):
+        yield step / STEPS
         sigmoid = torch.sigmoid(v)
         h = sigmoid * (HIGH - LOW) + LOW
         soft, inside = h.clamp(0, 1), (h > 0) & (h < 1)

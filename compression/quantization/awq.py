@@ -1,5 +1,6 @@
 """Scale weights up where the layer's input is loud before rounding them, so that these are hit most exactly."""
 
+from collections.abc import Generator
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -7,7 +8,7 @@ import torch
 from torch import Tensor
 
 from compression.encoded import Dense, Encoded
-from compression.method import Failure, Knob, Layer, Method
+from compression.method import Failure, Knob, Layer, Method, Piecewise
 from compression.quantization import uniform
 from compression.surgeon import output_error
 
@@ -38,7 +39,8 @@ class Searched(NamedTuple):
     roundings: dict[tuple[int, str, bool], Encoded]  # (bits, per, searched)
 
 
-def prepare(weight: Tensor, layer: Layer) -> Searched:
+@Piecewise
+def prepare(weight: Tensor, layer: Layer) -> Generator[float, None, Searched]:
     products = layer.context.products(layer.name)  # (groups, d, d)
     x = layer.context.inputs(layer.name)  # (places, groups, d)
     shape, groups = tuple(weight.shape), x.shape[1]
@@ -47,7 +49,8 @@ def prepare(weight: Tensor, layer: Layer) -> Searched:
     best: dict[tuple[int, str], float] = {}
     roundings: dict[tuple[int, str, bool], Encoded] = {}
     errors = {(bits, per): [] for bits in BITS for per in WAYS}
-    for power in POWERS:
+    for i, power in enumerate(POWERS):
+        yield i / len(POWERS)
         by = scales(loudness, power)
         ready = plain if power == 0 else uniform.prepare(_multiplied(weight, by), layer)
         for (bits, per), tried in errors.items():

@@ -1,5 +1,6 @@
 """Round the weights of one input after another, and let those of the inputs still to come make up for each error."""
 
+from collections.abc import Generator
 from dataclasses import replace
 from typing import NamedTuple
 
@@ -7,9 +8,9 @@ import torch
 from torch import Tensor
 
 from compression.encoded import Codes, Dense, Encoded, Levels
-from compression.method import Failure, Knob, Layer, Method
+from compression.method import Failure, Knob, Layer, Method, Piecewise, mapped
 from compression.quantization import uniform
-from compression.surgeon import damped, factor, output_error, passed_on
+from compression.surgeon import damped, factor, output_error, passing_on
 
 BITS, WAYS, ORDERS, DAMPING = (2, 3, 4), ("channel", "group"), ("stored", "loudest"), (0.01, 0.1)
 
@@ -23,18 +24,22 @@ class Compensated(NamedTuple):
     roundings: dict[tuple[int, str, str, float], Levels]  # (bits, per, order, damping)
 
 
-def prepare(weight: Tensor, layer: Layer) -> Compensated:
+@Piecewise
+def prepare(weight: Tensor, layer: Layer) -> Generator[float, None, Compensated]:
     products = layer.context.products(layer.name)  # (groups, d, d)
     ranges = uniform.prepare(weight, layer)
     plain = {(bits, per): uniform.answer(ranges, bits, False, per) for bits in BITS for per in WAYS}
     grids = [_Grid(form, products) for form in plain.values()]
     found: dict[tuple[int, str, str, float], Levels] = {}
-    for order in ORDERS:
-        for share in DAMPING:
-            parts = [_rounded(weight, products[g], grids, g, len(products), order, share) for g in range(len(products))]
-            for i, (key, form) in enumerate(plain.items()):
-                codes = torch.cat([part[i] for part in parts]).flatten()
-                found[(*key, order, share)] = replace(form, codes=Codes(codes, key[0]))
+    ways = [(order, share) for order in ORDERS for share in DAMPING]
+    for n, (order, share) in enumerate(ways):
+        parts = []
+        for g, inputs in enumerate(products):
+            work = _rounding(weight, inputs, grids, g, len(products), order, share)
+            parts.append((yield from mapped(work, lambda done, n=n, g=g: (n + (g + done) / len(products)) / len(ways))))
+        for i, (key, form) in enumerate(plain.items()):
+            codes = torch.cat([part[i] for part in parts]).flatten()
+            found[(*key, order, share)] = replace(form, codes=Codes(codes, key[0]))
     nearest, usual = (form.codes.decode().int() for form in (plain[4, "channel"], found[4, "channel", "stored", 0.01]))
     return Compensated(weight, products.diagonal(dim1=1, dim2=2), (usual - nearest).reshape(len(weight), -1), found)
 
@@ -58,7 +63,8 @@ class _Grid:
         return [each[g].repeat_interleave(count // each.shape[2], 1) for each in (self.scale, self.zero)]
 
 
-def _rounded(weight: Tensor, products: Tensor, grids: list[_Grid], g: int, groups: int, order: str, share: float) -> list[Tensor]:
+def _rounding(weight: Tensor, products: Tensor, grids: list[_Grid], g: int, groups: int, order: str,
+              share: float) -> Generator[float, None, list[Tensor]]:
     """Codes of one group of channels, (out, d) for every grid: all are done together, one below the other."""
     d = len(products)
     rows = weight.reshape(groups, -1, d)[g]
@@ -77,7 +83,7 @@ def _rounded(weight: Tensor, products: Tensor, grids: list[_Grid], g: int, group
         return (codes(w[:, j], step, nought, top) - nought) * step
 
     new = torch.empty(len(rows) * len(grids), d)
-    new[:, turn] = passed_on(rows[:, turn].repeat(len(grids), 1), by, choose)
+    new[:, turn] = yield from passing_on(rows[:, turn].repeat(len(grids), 1), by, choose)
     best = []
     for i, values in enumerate(new.split(len(rows))):
         grid = grids[i]

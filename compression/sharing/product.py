@@ -1,5 +1,6 @@
 """Let short runs of neighbouring weights share a few codewords."""
 
+from collections.abc import Generator
 from typing import NamedTuple
 
 import torch
@@ -7,7 +8,7 @@ from torch import Tensor
 
 from compression.bits import needed
 from compression.encoded import Codes, Dense, Encoded
-from compression.method import Failure, Knob, Layer, Method
+from compression.method import Failure, Knob, Layer, Method, Piecewise
 from compression.sharing.vectors import Vectors, codebooks, means, nearest, runs
 
 WIDTHS = (1, 2, 3, 4, 5, 6, 7, 8)
@@ -29,8 +30,13 @@ class Products(NamedTuple):
     by: dict[int, Coded]  # block -> its codes
 
 
-def prepare(weight: Tensor, layer: Layer) -> Products:
-    return Products(weight, {block: coded(weight, block) for block in BLOCKS} if weight.numel() else {})
+@Piecewise
+def prepare(weight: Tensor, layer: Layer) -> Generator[float, None, Products]:
+    by: dict[int, Coded] = {}
+    for block in BLOCKS if weight.numel() else ():
+        yield len(by) / len(BLOCKS)
+        by[block] = coded(weight, block)
+    return Products(weight, by)
 
 
 def answer(products: Products, bits: int, block: int) -> Encoded:

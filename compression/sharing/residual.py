@@ -1,5 +1,6 @@
 """Write short runs of weights as a sum of codewords, each correcting what those before left over."""
 
+from collections.abc import Generator
 from typing import NamedTuple
 
 import torch
@@ -7,7 +8,7 @@ from torch import Tensor
 
 from compression.bits import needed
 from compression.encoded import Codes, Dense, Encoded
-from compression.method import Failure, Knob, Layer, Method
+from compression.method import Failure, Knob, Layer, Method, Piecewise
 from compression.sharing.vectors import Vectors, codebooks, means, nearest, runs
 
 WIDTHS = (2, 4, 6, 8)
@@ -24,7 +25,8 @@ class Stages(NamedTuple):
     errors: dict[int, list[float]]
 
 
-def prepare(weight: Tensor, layer: Layer) -> Stages:
+@Piecewise
+def prepare(weight: Tensor, layer: Layer) -> Generator[float, None, Stages]:
     """Each stage quantizes what the one before left over, so the first stages of four are the answer with fewer (Juang and Gray 1982).
 
     Codewords are means of the vectors they stand for, so no stage can raise the error.
@@ -32,7 +34,8 @@ def prepare(weight: Tensor, layer: Layer) -> Stages:
     codes: dict[int, list[Tensor]] = {width: [] for width in WIDTHS}
     words: dict[int, list[Tensor]] = {width: [] for width in WIDTHS}
     errors: dict[int, list[float]] = {width: [] for width in WIDTHS}
-    for width in WIDTHS if weight.numel() else ():
+    for i, width in enumerate(WIDTHS) if weight.numel() else ():
+        yield (i / len(WIDTHS)) ** 2  # the wider, the longer
         left_over = runs(weight, min(_BLOCK, weight.numel()))  # (runs, block)
         for _ in STAGES:
             book = codebooks(left_over, width)[width]
