@@ -6,9 +6,10 @@ from collections.abc import Callable
 import pandas as pd
 import streamlit as st
 
-from app import chart, contrast, drawings, jobs, parts, plots, state, trial, words
+from app import chart, contrast, drawings, jobs, parts, plots, state, trial, waiting, words
 from app.chart.ticker import tick
 from app.found import Drawn
+from app.readiness import Wanted
 from compression.evaluate import Progress
 from compression.method import Failure, Knob, Method, Value
 from compression.network import Network
@@ -23,9 +24,10 @@ FIRST = {"lowrank": "lowrank.svd", "pruning": "pruning.magnitude", "sharing": "s
 WIDE = 20  # characters of all rungs together, with three more for each, that fit beside one another in the narrow column
 
 
-def explained(known: Method) -> None:
-    """What it does, who wrote it, and where the survey has it."""
-    st.markdown(f"{known.summary} :small[*{known.reference}.* O’Neill’s survey, section {known.survey}.]")
+def explained(known: Method, soon: str = "") -> None:
+    """What it does, who wrote it, where the survey has it, and how soon it answers."""
+    st.markdown(f"{known.summary} :small[*{known.reference}.* O’Neill’s survey, section {known.survey}.]"
+                + (f" :blue-badge[{soon[0].upper()}{soon[1:]}]" if soon else ""))
 
 
 def terms(known: Method) -> None:
@@ -54,13 +56,6 @@ def seeded(key: str, value: Value) -> str:
     """The key of a widget that begins with a value. As it may also be set from elsewhere, it takes no default of its own."""
     state.remember(key, lambda: value)
     return key
-
-
-def waiting(known: Method, net: Network) -> str:
-    """What the page is doing while a method prepares for the first time."""
-    asked = set(known.needs) - {"network"}
-    seen = f"Showing {net.title} training examples to learn how its layers are used" if asked else f"Preparing {known.title}"
-    return f"{seen}. This is done once for all settings…"
 
 
 @st.fragment
@@ -168,8 +163,9 @@ def opposed(net: Network, layer: str, chain: tuple[Step, ...]) -> None:
     first = next(n for n in ("pruning.magnitude", "pruning.random") if n in others)
     other = st.selectbox("Compare with", others, format_func=lambda n: method(n).title, key=seeded(f"bench.rival.{own.method}", first),
                          persist_state="session")
-    with st.spinner(waiting(method(other), net)):
-        d = trial.opposed(net, layer, own, other)
+    if not waiting.ready(net, [Wanted(layer, (trial.opposing(own, other),))], "bench.rival"):
+        return
+    d = trial.opposed(net, layer, own, other)
     mine, theirs = method(own.method).title, method(other).title
     if d.refused:
         st.info(f"{theirs}: {d.refused}")
@@ -193,8 +189,8 @@ def opposed(net: Network, layer: str, chain: tuple[Step, ...]) -> None:
         st.caption("The same colours: where along the magnitudes the two part ways.")
 
 
-def fails(name: str, choose: Callable[[str], None]) -> None:
-    """The method's own example of failing, set by a button, and what does better there; both measured."""
+def fails(name: str, choose: Callable[[str], None], measure: bool) -> None:
+    """The method's own example of failing, set by a button, and what does better there; both measured, where that is asked for."""
     told: Failure = method(name).fails
     net = state.network()
     st.subheader("When it fails", anchor=False)
@@ -208,6 +204,8 @@ def fails(name: str, choose: Callable[[str], None]) -> None:
                  help=f"The same layer, with {_settings(*told.instead)}.")
     if net.name != told.network:
         st.caption(f"On {where}, layer {told.layer}{after}. Both are measured as soon as that network is open.")
+        return
+    if not measure or not waiting.ready(net, [Wanted(told.layer, chain) for chain in contrast.chains(name)], "bench.failure"):
         return
     with st.spinner("Measuring both…"):
         sides = contrast.failure(net, name)

@@ -31,11 +31,16 @@ class Side(NamedTuple):
 
 def failure(net: Network, name: str) -> tuple[Side, Side]:
     """The setting at which a method says it fails, and what it says does better, measured now on validation examples."""
+    layer = method(name).fails.layer
+    return compute.kept(("failure", net.digest, name), lambda: tuple(_side(net, layer, chain) for chain in chains(name)))
+
+
+def chains(name: str) -> tuple[tuple[Step, ...], tuple[Step, ...]]:
+    """All steps of the setting at which a method fails, and of what does better there. Raises ValueError where it names none."""
     told = method(name).fails
     if told is None:
         raise ValueError(f"{name} names no setting at which it fails")
-    sides = (step(name, **dict(told.knobs)), step(told.instead[0], **dict(told.instead[1])))
-    return compute.kept(("failure", net.digest, name), lambda: tuple(_side(net, told.layer, (*before(told), each)) for each in sides))
+    return (*before(told), step(name, **dict(told.knobs))), (*before(told), step(told.instead[0], **dict(told.instead[1])))
 
 
 def before(told: Failure) -> tuple[Step, ...]:
@@ -44,7 +49,7 @@ def before(told: Failure) -> tuple[Step, ...]:
 
 
 def _side(net: Network, layer: str, chain: tuple[Step, ...]) -> Side:
-    done = compress(net, Recipe(overrides=(Override(layer, chain),)), compute.memo())
+    done = compress(net, Recipe(overrides=(Override(layer, chain, whole=True),)), compute.memo())
     data = net.data["validation"]
     x = data.inputs[: EXAMPLES[data.kind]]
     module = skeleton(net.module)

@@ -30,6 +30,7 @@ export default function ({ data, parentElement, setTriggerValue }) {
     name.append(make("small", entry.reference))
     const far = make("td")
     if (entry.here) far.append(make("b", entry.here))
+    if (entry.soon) far.append(make("span", entry.soon, "listing-soon"))
     if (entry.why) far.append(make("span", entry.why))
     row.append(badge, name, make("td", entry.what), far)
     return row
@@ -67,6 +68,7 @@ CSS = """
 .listing-name small { display: block; font-size: 0.8125rem; color: var(--st-gray-text-color); }
 .listing-glyph { display: inline-block; width: 1.25rem; color: var(--st-primary-color); }
 .listing td b { display: block; font-weight: 600; }
+.listing-soon { display: block; font-size: 0.8125rem; color: var(--st-gray-text-color); }
 .listing tr.opens { cursor: pointer; }
 .listing tr.opens:hover td, .listing tr.opens:hover th { background: var(--st-secondary-background-color); }
 @media (max-width: 760px) {
@@ -89,6 +91,7 @@ class Entry(NamedTuple):
     reference: str
     what: str
     here: str
+    soon: str  # how soon that answers
     why: str
     opens: str
 

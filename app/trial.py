@@ -145,10 +145,15 @@ class Opposed(NamedTuple):
     at: Value | None = None  # the second's sparsity
 
 
-def opposed(net: Network, layer: str, own: Step, other: str) -> Opposed:
-    """A pruning beside another, at the rung of the other that is nearest to its sparsity."""
+def opposing(own: Step, other: str) -> Step:
+    """The other pruning at its rung that is nearest to one's sparsity."""
     ladder = method(other).knob("sparsity").ladder
-    second = step(other, sparsity=min(ladder, key=lambda r: abs(float(r) - float(own["sparsity"]))))
+    return step(other, sparsity=min(ladder, key=lambda r: abs(float(r) - float(own["sparsity"]))))
+
+
+def opposed(net: Network, layer: str, own: Step, other: str) -> Opposed:
+    """A pruning beside another, at about its sparsity."""
+    second = opposing(own, other)
     key = ("opposed", net.digest, layer, own, second)
     return compute.kept(key, lambda: _opposed(net, layer, own, second))
 

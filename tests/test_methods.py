@@ -63,6 +63,12 @@ def pick(at, name) -> AppTest:
 
 
 def healthy(at) -> AppTest:
+    """No exception and no empty figure, after all that is being prepared has been."""
+    for who in ("bench.ready", "bench.rival", "bench.failure"):
+        job = jobs.long.find(f"{at.session_state['owner']}.{who}") if "owner" in at.session_state else None
+        if job is not None and job.running:
+            assert job.ended(300) and not job.error, job.error
+            at.run()
     assert not at.exception, [(e.message, e.stack_trace) for e in at.exception]
     shown = f"{[(m.label, m.value, m.delta or '') for m in at.metric]} {[m.value for m in at.markdown]} {[c.value for c in at.caption]}"
     assert not re.search(r"\b(nan|inf|None|undefined)\b", shown), shown

@@ -2,7 +2,7 @@
 
 import streamlit as st
 
-from app import coverage, listing
+from app import coverage, listing, pace
 from app.coverage import GLYPHS, MEANING, Row
 from app.listing import Entry
 from app.views import methods
@@ -44,5 +44,6 @@ def _sections(shown: list[Row]) -> list[tuple[str, list[Entry]]]:
     for row in shown:
         title = f"{row.family}{SECTION.get(row.section, f', section {row.section} of the survey')}"
         here = ", ".join(dict.fromkeys(known[name] for name in row.ids if name in known))
-        sections.setdefault(title, []).append(Entry(GLYPHS[row.badge], row.badge, row.name, row.reference, row.what, here, row.why, row.opens))
+        soon = pace.badge(row.opens)
+        sections.setdefault(title, []).append(Entry(GLYPHS[row.badge], row.badge, row.name, row.reference, row.what, here, soon, row.why, row.opens))
     return list(sections.items())

@@ -2,8 +2,9 @@
 
 import streamlit as st
 
-from app import bench, state, trial, whole
+from app import bench, pace, state, trial, waiting, whole
 from app.bench import FAMILY, FIRST
+from app.readiness import Wanted
 from compression.method import Method
 from compression.recipe import Step, step
 from compression.registry import method, methods
@@ -32,7 +33,7 @@ def show() -> None:
     layer = right.selectbox("On layer", [x.name for x in net.layers], key=bench.seeded(f"bench.layer.{net.name}", state.focus()),
                             persist_state="session")
     known = method(name)
-    bench.explained(known)
+    bench.explained(known, pace.badge(name))
     left, right = st.columns([1, 3], gap="large")
     with left:
         own = step(name, **{k.name: bench.turn(name, k) for k in known.knobs})
@@ -40,13 +41,14 @@ def show() -> None:
         bench.terms(known)
     chain = (*before, own) if before else trial.alone(name, own)
     with right:
-        applies = _tried(layer, chain)
+        there = waiting.ready(net, [Wanted(layer, chain)], "bench.ready")
+        applies = there and _tried(layer, chain)
     if applies:
         bench.along(net, layer, chain)
         bench.found(net, layer, chain)
         bench.opposed(net, layer, chain)
     if known.fails:
-        bench.fails(name, choose)
+        bench.fails(name, choose, there)
 
 
 def _stack(own: Step) -> tuple[Step, ...]:
@@ -63,8 +65,7 @@ def _stack(own: Step) -> tuple[Step, ...]:
 def _tried(layer: str, chain: tuple[Step, ...]) -> bool:
     """The cards and the histogram of the chain on the layer; False, and why, where its last step does not apply."""
     net, known = state.network(), method(chain[-1].method)
-    with st.spinner(bench.waiting(known, net)):
-        rows = trial.stack(net, layer, chain)
+    rows = trial.stack(net, layer, chain)
     if rows[-1].refused:
         _refused(known, chain[-1].method, rows[-1].refused)
         return False

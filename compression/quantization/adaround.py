@@ -96,7 +96,7 @@ def _errors(change: Tensor, products: Tensor) -> Tensor:
 
 METHOD = Method(
     title="AdaRound",
-    summary="Learn which weights to round up and which down, so that errors cancel in the layer's output. Slow once, when a layer is opened.",
+    summary="Learn which weights to round up and which down, so that errors cancel in the layer's output.",
     reference="Nagel et al. 2020, Up or Down? Adaptive Rounding for Post-Training Quantization, arXiv:2004.10568",
     survey="6.2",
     knobs=(

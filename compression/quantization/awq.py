@@ -88,8 +88,7 @@ def _error(change: Tensor, products: Tensor) -> float:
 
 METHOD = Method(
     title="AWQ",
-    summary="Weights on loud inputs are multiplied up before rounding and divided after, so that they err less; how much is searched. "
-            "Slow once, when a layer is opened.",
+    summary="Weights on loud inputs are multiplied up before rounding and divided after, so that they err less; how much is searched.",
     reference="Lin et al. 2023, AWQ: Activation-aware Weight Quantization for LLM Compression and Acceleration, arXiv:2306.00978",
     survey="6.2",
     knobs=(

@@ -96,8 +96,7 @@ def _rounding(weight: Tensor, products: Tensor, grids: list[_Grid], g: int, grou
 
 METHOD = Method(
     title="GPTQ",
-    summary="Round one input's weights after another and let the rest make up for the error, for the inputs that the layer really gets; "
-            "slow once, when a layer is opened.",
+    summary="Round one input's weights after another and let the rest make up for the error, for the inputs that the layer really gets.",
     reference="Frantar et al. 2022, GPTQ: Accurate Post-Training Quantization for Generative Pre-trained Transformers, arXiv:2210.17323",
     survey="6.2",
     knobs=(
