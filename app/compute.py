@@ -270,7 +270,7 @@ def judging(net: Network, recipe: Recipe, split: str, shadow: float = 0.0) -> It
 def scanning(net: Network, name: str, knob: str, values: tuple[Any, ...], split: str, tolerance: Tolerance, strict: bool) -> Iterator[Scan | None]:
     """A sensitivity scan, going on from what was measured before, in this start or an earlier one."""
     data = net.data[split]
-    key = f"scan-{net.digest}-{name}-{knob}-{values}-{data.digest}"
+    key = f"scan-2-{net.digest}-{name}-{knob}-{values}-{data.digest}"
     last = None
     try:
         for found in scan(instrument(net), name, knob, values, data, tolerance, strict, kept_on_disk().get(key)):

@@ -5,7 +5,7 @@ examples (compression.engine.scan). limits() looks for the harshest rung of each
 """
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import astuple, dataclass
 from math import nan
 from typing import Any, Literal, NamedTuple
 
@@ -54,6 +54,7 @@ class Scan:
     original: float | None  # accuracy of the original on all of them
     stage: Literal["preparing", "ranking", "measuring", "done"] = "preparing"
     state: State | None = None  # to go on from
+    until: tuple[float, ...] = ()  # the tolerance, and whether strict
 
     @property
     def settled(self) -> int:
@@ -64,9 +65,9 @@ class Scan:
         """What was measured, to be kept and given back to scan()."""
         if self.state is None:
             return {}
-        kept = {name: np.asarray(getattr(self.state, name)) for name in ("drop", "half", "n", "open", "looks", "of")}
+        kept = {name: np.asarray(getattr(self.state, name)) for name in ("drop", "half", "n", "open", "looks", "wanted", "of")}
         counts = {f"counted_{name}": array for name, array in self.state.counts._asdict().items()}
-        return kept | counts | {"nats": np.array([c.nats for c in self.cells])}
+        return kept | counts | {"nats": np.array([c.nats for c in self.cells]), "until": np.array(self.until)}
 
 
 def rungs(name: str, knob: str, count: int = 7) -> tuple[Value, ...]:
@@ -144,9 +145,11 @@ def _measured(instrument: Instrument, bank: Bank, knob: str, data: Data, toleran
             cells[i] = cells[i]._replace(nats=nats)
             yield Scan(tuple(cells), len(data), original, "ranking")
     batch = instrument.pace(data.inputs).batch
-    for state in adaptive(fast, bank, data, first, tolerance, strict, batch=batch, state=_resumed(before, bank, tolerance, design)):
+    until = (*astuple(tolerance), float(strict))
+    going_on = _resumed(before, bank, tolerance, until, design)
+    for state in adaptive(fast, bank, data, first, tolerance, strict, batch=batch, state=going_on):
         now = tuple(_told(c, i, state, bank) for i, c in enumerate(cells))
-        yield Scan(now, len(data), original, "done" if state.done else "measuring", state)
+        yield Scan(now, len(data), original, "done" if state.done else "measuring", state, until)
 
 
 def _told(cell: Cell, i: int, state: State, bank: Bank) -> Cell:
@@ -155,14 +158,18 @@ def _told(cell: Cell, i: int, state: State, bank: Bank) -> Cell:
     return cell._replace(drop=float(state.drop[i]), half=float(state.half[i]), n=int(state.n[i]), settled=not state.open[i])
 
 
-def _resumed(arrays: Mapping[str, Any] | None, bank: Bank, tolerance: Tolerance | Verdict, design: Design) -> State | None:
-    """The state to go on from: open are the cells that are wider than asked for now, whatever was asked for then."""
+def _resumed(arrays: Mapping[str, Any] | None, bank: Bank, tolerance: Tolerance | Verdict, until: tuple[float, ...],
+             design: Design) -> State | None:
+    """The state to go on from: asked for the same as then, just that; else open are the cells that are wider than asked for now."""
     if not arrays:
         return None
     counts = Counts(*(arrays[f"counted_{name}"] for name in Counts._fields))
-    asked = np.isin(np.arange(len(bank.cells)), [i for places in bank.measured.values() for i in places])
-    opened = asked & ~tolerance.allows(arrays["drop"], arrays["half"]) & (counts.n < design.sizes).any(1)
-    return State(arrays["drop"], arrays["half"], arrays["n"], opened, int(arrays["looks"]), counts, int(arrays["of"]))
+    opened, wanted = arrays["open"], arrays["wanted"]
+    if tuple(arrays["until"]) != until:
+        asked = np.isin(np.arange(len(bank.cells)), [i for places in bank.measured.values() for i in places])
+        opened = asked & ~tolerance.allows(arrays["drop"], arrays["half"]) & (counts.n < design.sizes).any(1)
+        wanted = np.where((opened & ~arrays["open"])[:, None], 0, wanted)
+    return State(arrays["drop"], arrays["half"], arrays["n"], opened, int(arrays["looks"]), counts, wanted, int(arrays["of"]))
 
 
 def last_safe(cells: tuple[Cell, ...], tolerance: float) -> dict[str, Value]:

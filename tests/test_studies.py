@@ -72,9 +72,12 @@ def test_a_scan_of_all_examples_measures_every_layer_alone(instrument):
         assert all(c.drop <= 0.02 for c in found.cells if c.layer == layer and c.value <= value)
 
 
-def test_a_scan_goes_on_where_it_stopped(instrument):
-    """Stopped anywhere, kept as arrays, and taken up again, it ends in the same table."""
+@pytest.mark.parametrize("batch", [16, 64, 256])
+def test_a_scan_goes_on_where_it_stopped(batch, instrument, monkeypatch):
+    """Stopped anywhere, be it in the middle of a look, kept as arrays, and taken up again, it ends in the same table."""
     data = instrument.network.data["validation"]
+    found = instrument.pace(data.inputs)
+    monkeypatch.setattr(instrument, "pace", lambda inputs: found._replace(batch=batch))  # else it is what this machine is quickest with
     asked = instrument, "pruning.magnitude", "sparsity", (0.5, 0.8, 0.95), data, Tolerance(0.005, 0.0)
     whole = finished(scan(*asked))
     states = [s for s in scan(*asked) if s is not None]

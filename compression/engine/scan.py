@@ -98,6 +98,7 @@ class State:
     open: Array  # bool: not yet narrow enough
     looks: int
     counts: Counts
+    wanted: Array  # (cells, strata) examples judged once the look under way is over; none where that is still to be decided
     of: int  # examples there are
 
     @property
@@ -110,38 +111,41 @@ def adaptive(fast: Answers, bank: Bank, data: Data, first: Original, tolerance: 
     """Measure all cells of a bank, the doubtful ones on more examples, and give the state after each batch of examples.
 
     A cell is closed when its interval is as narrow as the tolerance asks (95 %), or all examples were judged. The same seed
-    draws the same examples. Cells without effect are closed at once with a drop of exactly 0.
+    draws the same examples. Cells without effect are closed at once with a drop of exactly 0. Given a state of its own it goes on
+    as if it had never stopped, be it in the middle of a look; cells that were opened since, with nothing wanted, take part.
     """
     design = sampling.design(first.margins, strata, seed, unit(first))
     places = [i for cells in bank.measured.values() for i in cells]
     counts = state.counts if state else _nothing(len(bank.cells), len(design.order))
     looks, opened = (state.looks, state.open) if state else (0, np.isin(np.arange(len(bank.cells)), places))
     z = sampling.level(max(1, looks), strict)
-    wanted = np.where(opened[:, None], np.maximum(counts.n, sampling.start(design, pilot)), counts.n)
+    wanted = np.where(opened[:, None], np.maximum(state.wanted if state else 0, sampling.start(design, pilot)), counts.n)
+    if state and (fresh := opened & ~state.wanted.any(1)).any():
+        wanted = np.maximum(wanted, sampling.more(counts, sampling.judge(counts, design, z), design, fresh))
     if not opened.any():
-        yield _state(counts, design, z, opened, looks, None)
+        yield _state(counts, design, z, opened, looks, wanted, None)
     while opened.any():
         for rows, cells in _batches(design, counts.n, wanted, opened, batch):
             _ask(fast, bank, data, first, design, rows, cells, counts)
-            yield _state(counts, design, z, opened, looks, None)
+            yield _state(counts, design, z, opened, looks, wanted, None)
         looks += 1
         z = sampling.level(looks, strict)
         judged = sampling.judge(counts, design, z)
         opened = opened & ~tolerance.allows(judged.drop, judged.half) & (counts.n < design.sizes).any(1)
-        yield _state(counts, design, z, opened, looks, judged)
         wanted = sampling.more(counts, judged, design, opened)
+        yield _state(counts, design, z, opened, looks, wanted, judged)
 
 
 def _nothing(cells: int, strata: int) -> Counts:
     return Counts(np.zeros((cells, strata), np.int64), np.zeros((cells, strata)), np.zeros((cells, strata)))
 
 
-def _state(counts: Counts, design: Design, z: float, opened: Any, looks: int, judged: sampling.Judged | None) -> State:
+def _state(counts: Counts, design: Design, z: float, opened: Any, looks: int, wanted: Array, judged: sampling.Judged | None) -> State:
     judged = judged or sampling.judge(counts, design, z)
     seen = counts.n.sum(1)
     half = np.where((counts.n > 0).all(1) | (seen == 0), judged.half, 1.0)
     return State(judged.drop, np.where(seen > 0, half, 0.0 if looks else 1.0), seen, opened.copy(), looks,
-                 Counts(*(a.copy() for a in counts)), int(design.sizes.sum()))
+                 Counts(*(a.copy() for a in counts)), wanted, int(design.sizes.sum()))
 
 
 def _batches(design: Design, n: Any, wanted: Any, opened: Any, batch: int) -> Iterator[tuple[Any, Mapping[int, Any]]]:
