@@ -13,7 +13,7 @@ from dataclasses import replace
 from urllib.parse import quote, unquote
 
 from compression.method import Value
-from compression.recipe import Override, Recipe, Step, step
+from compression.recipe import Override, Recipe, Step, is_pattern, step
 from compression.registry import dial, known, methods, repairs, rewrites
 
 KEYS = ("first", "do", "pin", "only", "lock", "seed", "repair")
@@ -38,11 +38,11 @@ def to_link(recipe: Recipe) -> dict[str, str]:
 
 
 def _together(pairs: Iterable[tuple[str, str]]) -> str:
-    """Layers with the same text are named once, before it."""
-    by_text: dict[str, list[str]] = {}
+    """Layers with the same text are named once, before it; patterns stand alone, as their order counts."""
+    by_text: dict[tuple[str, str], list[str]] = {}
     for name, text in pairs:
-        by_text.setdefault(text, []).append(_safe(name))
-    return "~".join("-".join(part for part in ("..".join(names), text) if part) for text, names in by_text.items())
+        by_text.setdefault((text, name if is_pattern(name) else ""), []).append(_safe(name))
+    return "~".join("-".join(part for part in ("..".join(names), text) if part) for (text, _), names in by_text.items())
 
 
 def _short_pin(s: Step, default: Iterable[Step]) -> str:
@@ -105,7 +105,8 @@ def from_link(words: Mapping[str, str]) -> tuple[Recipe, list[str]]:
 
 
 def _safe(name: str) -> str:
-    return quote(name, safe="").replace("-", "%2D").replace("~", "%7E")
+    safe = quote(name, safe="").replace("-", "%2D").replace("~", "%7E")
+    return safe.replace(".", "%2E") if f".{safe}.".count("..") else safe
 
 
 def _short(name: str) -> str:

@@ -145,8 +145,8 @@ class Recipe:
         Single layers stand before patterns, so that a pattern never hides them, and in the order of their names.
         """
         kept = {o.pattern: o for o in self.overrides} | {new.pattern: new}
-        single = sorted((o for o in kept.values() if not _is_pattern(o.pattern)), key=lambda o: o.pattern)
-        return replace(self, overrides=(*single, *(o for o in kept.values() if _is_pattern(o.pattern))))
+        single = sorted((o for o in kept.values() if not is_pattern(o.pattern)), key=lambda o: o.pattern)
+        return replace(self, overrides=(*single, *(o for o in kept.values() if is_pattern(o.pattern))))
 
     def without_pin(self, layer: str, which: str | None = None) -> "Recipe":
         """The same recipe with a layer's pins, or only that of one dial, taken off; a whole chain goes as a whole."""
@@ -164,7 +164,8 @@ class Recipe:
         return replace(self, locked=(*others, layer) if on else others)
 
 
-def _is_pattern(name: str) -> bool:
+def is_pattern(name: str) -> bool:
+    """Whether a name may stand for several layers."""
     return any(sign in name for sign in "*?[")
 
 
