@@ -46,6 +46,19 @@ def test_it_ends_in_what_evaluate_says(name):
     same(again[-1], plain(done, data))
 
 
+@pytest.mark.parametrize("name", shipped.available())
+def test_one_instrument_judges_one_recipe_on_several_sets_of_examples(name):
+    """What is kept of one set of examples never answers for another of the same length."""
+    net = shipped.load(name)
+    instrument, done = Instrument(net), compress(net, HALF)
+    for split in ("validation", "test"):
+        every = net.data[split]
+        count = 24 if every.kind == "text" else 300
+        data = Data(every.name, every.split, every.inputs[:count], every.labels[:count], every.classes, every.kind)
+        for _ in range(2):
+            same([s for s in instrument.judging(done, data, instrument) if s][-1], plain(done, data))
+
+
 def test_a_rewritten_network_is_judged_against_the_original():
     net = shipped.load("resnet-20")
     every = net.data["validation"]

@@ -70,18 +70,18 @@ def live(fast: Answers, weights: Mapping[str, Tensor], data: Data, first: Origin
         yield seen.nothing_changed()
         return
     begin = sampling.start(design, min(len(data), TEXT_FIRST if data.kind == "text" else FIRST))
-    wanted, number = begin, 0
+    wanted = begin
     while True:
         for part in seen.draw(wanted, piece):
             rows = torch.from_numpy(np.array([design.order[h][k] for h, k in part]))
             x = data.inputs[rows]
             labels = None if data.labels is None else data.labels[rows]
             if names:
-                record = _record(fast, x, names, base, kept, number if wanted is begin else None)
+                key = (base[0], names, data.digest, tuple(rows.tolist()))
+                record = _record(fast, x, names, base, kept if wanted is begin else None, key)
                 told = fast.told(x, record, Pairs([weights], None, names), labels)
             else:
                 told = fast.as_it_is(x, labels) if rewritten else first.told(rows)
-            number += 1
             seen.count(part, rows, told)
             yield None if wanted is begin and not seen.covers(begin) else seen.live()
         if (seen.counts.n[0] == design.sizes).all():
@@ -90,10 +90,9 @@ def live(fast: Answers, weights: Mapping[str, Tensor], data: Data, first: Origin
         wanted = sampling.more(seen.counts, judged, design, np.array([True]), least=4 * piece)[0]
 
 
-def _record(fast: Answers, x: Tensor, names: frozenset[str], base: tuple[str, Mapping[str, Tensor]], kept: Any, number: int | None) -> Any:
-    """What comes before the changed layers, for the first pieces out of what is kept."""
-    key = (base[0], names, number, len(x))
-    if kept is None or number is None:
+def _record(fast: Answers, x: Tensor, names: frozenset[str], base: tuple[str, Mapping[str, Tensor]], kept: Any, key: Any) -> Any:
+    """What comes before the changed layers, for the first pieces out of what is kept, under all that it depends on."""
+    if kept is None:
         return fast.engine.record(x, [names], base[1])
     if key not in kept:
         kept[key] = fast.engine.record(x, [names], base[1])
