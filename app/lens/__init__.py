@@ -1,0 +1,58 @@
+"""The lens: one layer's weights, levels, spectrum and entries, redrawn in the browser while one of its dials is dragged."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import streamlit as st
+
+from app.dials import DIALS
+from app.lens import work
+from app.lens.shipping import pack
+from app.lens.steps import ladder, place, settings, turned
+from compression.network import Network
+from compression.recipe import Recipe, Step
+
+HERE = Path(__file__).parent
+SCRIPTS = ("words.js", "surface.js", "weights.js", "grid.js", "spectrum.js", "matrix.js", "lens.js")  # joined in this order
+VIEWS = {"weights": ("sparsity",), "grid": ("bits",), "spectrum": ("rank",), "matrix": DIALS}  # and the dials that each answers
+
+_mount = st.components.v2.component(
+    "lens",
+    html=(HERE / "lens.html").read_text("utf-8"),
+    css=(HERE / "lens.css").read_text("utf-8"),
+    js="\n".join((HERE / name).read_text("utf-8") for name in SCRIPTS),
+)
+
+
+def show(net: Network, layer: str, recipe: Recipe, owner: str, key: str, on_commit: Callable[[Step], None]) -> None:
+    """The lens on one layer of a network under a recipe, under `key`, as wide as its container.
+
+    While a dial is dragged nothing is sent. When it is let go `on_commit` is called once, before the next run, with the layer's
+    step at its new rung; then the whole page runs. `owner` names the job that finds what takes long, as state.owner does.
+    What Python says next is shown, whether it is what was dialled or not: undo, presets and other widgets move the dials so.
+    """
+    _panel(net, layer, recipe, owner, key, on_commit)
+
+
+@st.fragment
+def _panel(net: Network, layer: str, recipe: Recipe, owner: str, key: str, on_commit: Callable[[Step], None]) -> None:
+    said = st.session_state.get(key) or {}
+    if st.session_state.pop(f"{key}.turned", False):
+        st.rerun()  # a fragment's widgets run the fragment alone, and all of the page depends on the recipe
+    steps = settings(recipe, layer)
+    view = said.get("view") if said.get("view") in VIEWS else "weights"
+    found = work.find(net, layer, steps, owner, VIEWS[view])
+    read, numbers = pack(found.tables) if found.tables else ({"layer": layer}, b"")
+
+    def turn() -> None:
+        asked = st.session_state[key]["turn"]
+        which, at = asked["dial"], int(asked["rung"])
+        here = place(steps, which)
+        if asked["layer"] == layer and which in DIALS and 0 <= at < len(ladder(steps[here])):
+            on_commit(turned(steps, here, ladder(steps[here])[at])[here])
+            st.session_state[f"{key}.turned"] = True
+
+    read |= {"view": view, "heard": (said.get("turn") or {}).get("n", 0), "busy": found.busy, "error": found.error,
+             "locked": recipe.is_locked(layer), "largest": work.largest(net)}
+    _mount(key=key, data={"read": read, "numbers": numbers}, default={"view": "weights", "turn": None},
+           on_turn_change=turn, on_view_change=lambda: None, on_more_change=lambda: None)

@@ -1,0 +1,317 @@
+// The lens itself: takes up tables from Python, redraws while a dial is dragged, and says once what was dialled when it is let go.
+const VIEWS = { weights: weightsView, grid: gridView, spectrum: spectrumView, matrix: matrixView }
+const DIALS = ["sparsity", "bits", "rank"]
+const NAMES = { sparsity: "Sparsity", bits: "Bits", rank: "Rank" }
+const KINDS = { f8: Float64Array, f4: Float32Array, u4: Uint32Array, i2: Int16Array }
+const STILL = 300 // ms without a key until what the keyboard dialled counts as let go
+const AGAIN = 400 // ms from one answer of a job at work to the next question
+const lenses = new WeakMap()
+
+// What Python packed: the readable part, with every array put in its place.
+function unpack(read, numbers) {
+  const bytes = numbers.getChildAt(0).toArray().slice() // a copy begins at a multiple of eight bytes
+  for (const [path, kind, length, place] of read.parts) {
+    const names = path.split(".")
+    const last = names.pop()
+    names.reduce((inner, name) => inner[name], read)[last] = new KINDS[kind](bytes.buffer, place, length)
+  }
+  return read
+}
+
+class Lens {
+  constructor(parent) {
+    this.root = parent.querySelector(".lens")
+    this.find = query => parent.querySelector(query)
+    this.surface = new Surface(this.find("canvas"))
+    this.names = NAMES
+    this.rungs = {}
+    this.dial = "sparsity"
+    this.shared = this.log = false
+    this.observer = new ResizeObserver(() => this.ask())
+    this.observer.observe(this.find(".picture"))
+    for (const [name, view] of Object.entries(VIEWS)) this.listenToTab(this.find(`#tab-${name}`), name, view)
+    for (const button of parent.querySelectorAll(".switch")) button.onclick = () => this.flip(button)
+    for (const name of DIALS) this.listenToDial(this.find(`#lens-${name}`), name)
+    this.listenToPicture(this.find("canvas"))
+  }
+
+  update({ read, numbers }, send, trigger) {
+    Object.assign(this, { send, trigger })
+    const other = read.layer !== this.layer
+    this.layer = read.layer
+    if (other) this.letGo()
+    if (this.turns === undefined || read.heard > this.turns) this.turns = read.heard
+    if (this.view === undefined) this.view = read.view
+    this.root.dataset.state = read.parts ? "ready" : "waiting"
+    Object.assign(this, { busy: read.busy, error: read.error, locked: read.locked, largest: read.largest })
+    if (read.parts) this.take(unpack(read, numbers), other)
+    this.show()
+    this.askForMore()
+  }
+
+  take(read, other) {
+    Object.assign(this, read)
+    this.before = joined(this.weights.counts, this.bins)
+    this.edges = binEdges(this.bins, this.weights.most)
+    this.bytes = 4 * this.weights.count
+    this.moved = this.ladders.sparsity.moved
+    for (const name of DIALS) {
+      const heard = !this.sent || this.sent.n <= read.heard || this.sent.dial !== name
+      if (other || (heard && this.held !== name && !this.timer)) this.rungs[name] = this.ladders[name].now
+    }
+    if (this.sent?.n <= read.heard) this.sent = null
+  }
+
+  // Each dial that a view answers has its row, always in the same place.
+  show() {
+    const view = VIEWS[this.view]
+    if (!view.dials.includes(this.dial)) this.dial = view.dials[0]
+    for (const [name] of Object.entries(VIEWS)) {
+      const tab = this.find(`#tab-${name}`)
+      tab.setAttribute("aria-selected", name === this.view)
+      tab.tabIndex = name === this.view ? 0 : -1
+    }
+    this.root.dataset.view = this.view
+    this.find(".picture").setAttribute("aria-labelledby", `tab-${this.view}`)
+    this.find("canvas").setAttribute("aria-label", view.alt)
+    this.find("[data-name=own]").textContent = view.own
+    for (const name of DIALS) this.showDial(name, view.dials.includes(name))
+    if (this.ladders) this.find(".legend").replaceChildren(...view.legend(this).map(([kind, text]) => key(kind, text)))
+    this.find("[data-switch=log]").hidden = this.view !== "weights"
+    this.find("[data-switch=shared]").hidden = this.view !== "weights" || !(this.largest > 1.0001 * (this.weights?.most ?? Infinity))
+    this.ask()
+  }
+
+  showDial(name, shown) {
+    const row = this.find(`[data-dial=${name}]`)
+    row.hidden = !shown
+    if (!this.ladders) return
+    const { values, title, refused } = this.ladders[name]
+    const input = this.find(`#lens-${name}`)
+    input.max = Math.max(0, values.length - 1)
+    input.disabled = this.locked || Boolean(refused) || !values.length
+    row.querySelector("small").textContent = title
+    row.querySelector("label").title = title
+    this.showValue(name)
+  }
+
+  showValue(name) {
+    const { texts, values, now, off } = this.ladders[name]
+    if (!values.length) return
+    const input = this.find(`#lens-${name}`)
+    const i = this.rungs[name]
+    const part = at => values.length > 1 ? at / (values.length - 1) : 0
+    if (+input.value !== i) input.value = i
+    input.style.setProperty("--here", part(i))
+    input.style.setProperty("--was", part(now))
+    input.classList.toggle("away", i !== now)
+    this.find(`[data-dial=${name}] output`).textContent = i === off && name !== "sparsity" ? `${texts[i]} (as trained)` : texts[i]
+    input.setAttribute("aria-valuetext", this.told(name, i))
+  }
+
+  // A rung in words, for those who do not see the picture.
+  told(name, i) {
+    const { texts } = this.ladders[name]
+    const own = Object.values(VIEWS).find(view => view.dials[0] === name)
+    const told = [`${texts[i]}${name === "bits" ? " bits" : ""}`]
+    const facts = own.facts(this, i)
+    if (facts) told.push(`${own.own.toLowerCase()} ${facts[0]}, ${facts[1]}`)
+    const [size_, error] = this.costs(name, i)
+    told.push(size_ ? `${size_.join(" ")}` : "size not known yet", error ? `error ${error.join(" ")}` : "error not known yet")
+    return told.join("; ").replaceAll("|w|", "magnitude").replaceAll("≤", "up to").replaceAll("×", "times")
+  }
+
+  costs(name, i) {
+    const { nbytes, sqnr } = this.ladders[name]
+    return [
+      Number.isNaN(nbytes[i]) ? null : [size(nbytes[i]), `of ${size(this.bytes)}, ${smaller(nbytes[i], this.bytes)}`],
+      Number.isNaN(sqnr[i]) ? null : [decibels(sqnr[i]), sqnr[i] === Infinity ? "nothing is lost" : `SQNR, relative error ${share(relative(sqnr[i]))}`],
+    ]
+  }
+
+  waiting() {
+    return this.busy ? "This setting is being measured." : "This setting was not measured."
+  }
+
+  // Drawn at most once a frame, however many events there are.
+  ask() {
+    this.wanted ??= requestAnimationFrame(() => {
+      this.wanted = undefined
+      this.draw()
+    })
+  }
+
+  draw() {
+    if (this.closed || !this.ladders || !this.ladders[this.dial].values.length) return this.say()
+    const colours = this.colours()
+    if (!this.surface.begin(colours)) return // in a folded expander: the observer calls again when it opens
+    const i = this.rungs[this.dial]
+    this.box = VIEWS[this.view].draw(this.surface, this, i)
+    this.fact("own", VIEWS[this.view].facts(this, i))
+    const [size_, error] = this.costs(this.dial, i)
+    this.fact("size", size_)
+    this.fact("error", error)
+    this.showValue(this.dial)
+    this.say()
+    this.root.dataset.draws = Number(this.root.dataset.draws ?? 0) + 1
+  }
+
+  colours() {
+    const read = palette(this.root)
+    if (JSON.stringify(read) !== JSON.stringify(this.known)) this.known = read
+    return this.known
+  }
+
+  fact(name, told) {
+    const [text, more] = told ?? ["–", this.busy ? "being measured" : "not measured"]
+    const [value_, small] = [this.find(`[data-fact=${name}]`), this.find(`[data-more=${name}]`)]
+    if (value_.textContent !== text) value_.textContent = text
+    if (small.textContent !== more) small.textContent = more
+  }
+
+  say() {
+    const ladder = this.ladders?.[this.dial]
+    const measuring = ladder && this.busy && ladder.known < ladder.values.length && !ladder.refused
+    const text = !ladder ? this.error || "Looking at the weights…" : this.error || (this.locked ? "This layer is locked: it stays as it was trained." :
+      ladder.refused || (measuring ? `${count(ladder.known)} of ${plural(ladder.values.length, "setting")} measured so far.` : ""))
+    const note = this.find(".note")
+    if (note.textContent !== text) note.textContent = text
+  }
+
+  listenToTab(tab, name) {
+    tab.onclick = () => this.open(name)
+    tab.onkeydown = event => {
+      const all = Object.keys(VIEWS)
+      const to = { ArrowRight: 1, ArrowLeft: -1 }[event.key]
+      const at = event.key === "Home" ? 0 : event.key === "End" ? all.length - 1 : to && (all.indexOf(name) + to + all.length) % all.length
+      if (at === undefined) return
+      event.preventDefault()
+      this.open(all[at])
+      this.find(`#tab-${all[at]}`).focus()
+    }
+  }
+
+  open(name) {
+    if (name === this.view) return
+    this.letGo()
+    this.view = name
+    this.send("view", name)
+    this.show()
+  }
+
+  flip(button) {
+    const name = button.dataset.switch
+    this[name] = !this[name]
+    button.setAttribute("aria-pressed", this[name])
+    this.ask()
+  }
+
+  // A range input sends "change" when a pointer lets it go, and after every key: keys count as let go after a while without one.
+  listenToDial(input, name) {
+    input.onpointerdown = () => { this.held = name }
+    input.onpointerup = input.onpointercancel = () => { if (this.held === name) this.held = undefined }
+    input.onkeydown = () => { this.keyed = true }
+    input.oninput = () => this.turn(name, +input.value)
+    input.onchange = () => {
+      this.held = undefined
+      if (this.keyed) this.commitSoon(name)
+      else this.commit(name)
+    }
+    input.onkeyup = () => {
+      this.keyed = false
+      if (this.timer) this.commitSoon(name)
+    }
+    input.onblur = () => this.letGo()
+  }
+
+  // The threshold and the cut can be dragged in the picture too.
+  listenToPicture(canvas) {
+    const move = event => {
+      const view = VIEWS[this.view]
+      if (!view.drag || !this.box) return
+      const place = event.clientX - canvas.getBoundingClientRect().left
+      const to = view.drag(this, this.box, Math.max(this.box.left, Math.min(this.box.right, place)))
+      if (to >= 0) this.turn(this.dial, to)
+    }
+    canvas.onpointerdown = event => {
+      if (!VIEWS[this.view].drag || !this.ladders || this.find(`#lens-${this.dial}`).disabled || event.button) return
+      canvas.setPointerCapture(event.pointerId)
+      this.held = this.dial
+      move(event)
+    }
+    canvas.onpointermove = event => { if (canvas.hasPointerCapture(event.pointerId)) move(event) }
+    canvas.onpointerup = () => {
+      const name = this.held
+      this.held = undefined
+      if (name) this.commit(name)
+    }
+    canvas.onpointercancel = () => { // the page scrolls instead
+      const name = this.held
+      this.held = undefined
+      if (name) this.turn(name, this.ladders[name].now)
+    }
+  }
+
+  turn(name, rung) {
+    this.dial = name
+    this.rungs[name] = rung
+    this.ask()
+  }
+
+  commitSoon(name) {
+    clearTimeout(this.timer?.id)
+    this.timer = { name, id: setTimeout(() => this.letGo(), STILL) }
+  }
+
+  // What the keyboard dialled and has not been said yet is said now.
+  letGo() {
+    if (!this.timer) return
+    const { name, id } = this.timer
+    clearTimeout(id)
+    this.timer = undefined
+    this.commit(name)
+  }
+
+  commit(name) {
+    const rung = this.rungs[name]
+    const now = this.sent?.dial === name ? this.sent.rung : this.ladders[name].now
+    if (rung === now) return
+    this.turns += 1
+    this.sent = { n: this.turns, layer: this.layer, dial: name, rung }
+    this.send("turn", this.sent)
+  }
+
+  askForMore() {
+    clearTimeout(this.asking)
+    if (!this.busy || this.closed) return
+    this.asking = setTimeout(() => {
+      if (this.held || this.timer) this.askForMore() // nothing runs while a dial is turned
+      else this.trigger("more", Date.now())
+    }, AGAIN)
+  }
+
+  close() {
+    this.closed = true
+    clearTimeout(this.asking)
+    clearTimeout(this.timer?.id)
+    cancelAnimationFrame(this.wanted)
+    this.observer.disconnect()
+  }
+}
+
+function key(kind, text) {
+  const item = document.createElement("span")
+  if (kind !== "text") item.append(Object.assign(document.createElement("i"), { className: kind }))
+  item.append(text)
+  return item
+}
+
+export default function ({ data, parentElement, setStateValue, setTriggerValue }) {
+  const lens = lenses.get(parentElement) ?? new Lens(parentElement)
+  lenses.set(parentElement, lens)
+  lens.update(data, setStateValue, setTriggerValue)
+  return () => {
+    lens.close()
+    lenses.delete(parentElement)
+  }
+}

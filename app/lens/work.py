@@ -1,0 +1,48 @@
+"""Tables of a layer, found while the page is drawn where that is quick, and by a job where it is not."""
+
+import itertools
+import time
+from collections.abc import Sequence
+from typing import NamedTuple
+
+from app import compute, jobs
+from app.lens.steps import Steps
+from app.lens.tables import Tables, once, tables
+from compression.network import Network
+
+AT_ONCE = 0.08  # seconds that a page looks for rungs before the rest goes to a job
+
+
+class Found(NamedTuple):
+    """What is known of a layer now."""
+
+    tables: Tables | None  # None before there is anything
+    busy: bool  # more is to come
+    error: str  # why no more will come; empty where nothing went wrong
+
+
+def find(net: Network, layer: str, steps: Steps, owner: str, asked: Sequence[str]) -> Found:
+    """The tables of a layer as far as they are found, with a job of this owner at work on the rest.
+
+    steps: as lens.steps.settings gives them. asked: the dials on screen, which come first.
+    """
+    key = (net.digest, net.context.digest if net.data else "", layer, steps, tuple(asked))
+    job = jobs.long.find(owner)
+    if job is None or job.key != key:
+        work, seen, end = tables(net.layer(layer), steps, compute.memo(), net.digest, asked), None, time.monotonic() + AT_ONCE
+        for new in work:
+            seen = new or seen
+            if new is None or time.monotonic() > end:
+                break
+        else:
+            jobs.long.drop(owner)
+            return Found(seen, False, "")
+        job = jobs.long.submit(owner, key, lambda: itertools.chain([seen], work))
+        job.wait(AT_ONCE)
+        return Found(job.latest or seen, True, "")
+    return Found(job.latest, job.running, job.error or "")
+
+
+def largest(net: Network) -> float:
+    """The largest magnitude in any layer of a network: half of the scale that all may share."""
+    return once(compute.memo(), ("lens", net.digest, "largest"), lambda: max(float(each.weight.abs().max()) for each in net.layers))
