@@ -53,8 +53,8 @@ def test_one_instrument_judges_one_recipe_on_several_sets_of_examples(name):
     instrument, done = Instrument(net), compress(net, HALF)
     for split in ("validation", "test"):
         every = net.data[split]
-        count = 10 if every.kind == "text" else 300  # the 12th test window has a tie to the last digit of float32
-        data = Data(every.name, every.split, every.inputs[:count], every.labels[:count], every.classes, every.kind)
+        count = 24 if every.kind == "text" else 300  # the last: the 12th test window has a tie to the last digit of float32
+        data = Data(every.name, every.split, every.inputs[-count:], every.labels[-count:], every.classes, every.kind)
         for _ in range(2):
             same([s for s in instrument.judging(done, data, instrument) if s][-1], plain(done, data))
 
