@@ -21,7 +21,7 @@ from compression.apply import Compressed, compress, smaller, up_to
 from compression.engine.answers import Mismatch
 from compression.engine.instrument import Instrument
 from compression.engine.sampling import Tolerance
-from compression.evaluate import Progress
+from compression.evaluate import Progress, Quality
 from compression.export import file_size, pack
 from compression.models import Card
 from compression.network import Network
@@ -247,6 +247,12 @@ def operations(net: Network, recipe: Recipe) -> int | None:
         return None
     key = ("operations", net.digest, fingerprint(net, recipe))
     return kept(key, lambda: measure.multiply_adds(smaller(compressed(net, recipe)), net.example))
+
+
+def found(net: Network, recipe: Recipe, split: str) -> Quality | None:
+    """The finished judgement of a recipe, where there is one."""
+    progress = finished().get((net.digest, fingerprint(net, recipe), net.data[split].digest))
+    return progress and progress.quality
 
 
 def judging(net: Network, recipe: Recipe, split: str, shadow: float = 0.0) -> Iterator[Progress | None]:

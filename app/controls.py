@@ -10,20 +10,34 @@ from compression.method import Knob
 from compression.registry import answering, method, repairs, rewrites
 
 
+def shows(part: str) -> bool:
+    """Whether a part of the screen is not hidden by the link."""
+    return part not in state.hidden()
+
+
 def dials() -> None:
     """The three dials for all layers, each with its method and its further knobs."""
     st.markdown("**Set all layers**")
-    for which in DIALS:
+    for which in filter(shows, DIALS):
         chosen = state.dial_step(which).method
         _knob(which, method(chosen).knob(which), prominent=True)
-        with st.popover(method(chosen).title, width="stretch"):
-            st.selectbox("Method", answering(which), key=f"method.{which}", format_func=lambda n: method(n).title,
-                         on_change=state.change_method, args=(which,))
-            st.markdown(f"{method(chosen).summary} *{method(chosen).reference}.* Survey section {method(chosen).survey}.")
-            for knob in method(chosen).knobs:
-                if knob.name != which:
-                    _knob(which, knob)
-    st.toggle("Huffman coding", key="huffman", on_change=state.switch_coding, help=method(FIRST["coding"]).summary)
+        with st.popover(method(chosen).title, width="stretch", key=f"more.{which}", on_change="rerun") as more:
+            if more.open:
+                _method(which, chosen)
+    if shows("coding"):
+        st.toggle("Huffman coding", key="huffman", on_change=state.switch_coding, help=method(FIRST["coding"]).summary)
+
+
+def _method(which: str, chosen: str) -> None:
+    """The choice of a method for a dial, and the method's further knobs."""
+    state.remember(f"method.{which}", lambda: chosen)
+    st.selectbox("Method", answering(which), key=f"method.{which}", format_func=lambda n: method(n).title, on_change=state.change_method,
+                 args=(which,))
+    st.markdown(f"{method(chosen).summary} *{method(chosen).reference}.* Survey section {method(chosen).survey}.")
+    for knob in method(chosen).knobs:
+        if knob.name != which:
+            state.remember(state.knob_key(which, knob.name), lambda knob=knob: state.dial_step(which)[knob.name])
+            _knob(which, knob)
 
 
 def _knob(which: str, knob: Knob, prominent: bool = False) -> None:
@@ -43,9 +57,8 @@ def pins() -> None:
     """How many layers follow the dials, with the gestures that change it."""
     pinned, locked = parts.apart()
     st.markdown(f":small[{len(state.network().layers) - pinned - locked} layers follow the dials, {pinned} pinned, {locked} locked]")
-    left, right = st.columns(2)
-    left.button("Release pins", on_click=state.release_pins, disabled=not pinned, width="stretch", help="Let all layers follow the dials again.")
-    right.button("Reset", on_click=state.reset, width="stretch", help="Back to what this network opened with.")
+    if pinned:
+        st.button("Release pins", on_click=state.release_pins, width="stretch", help="Let all layers follow the dials again; locks stay.")
 
 
 def first() -> None:
@@ -53,11 +66,14 @@ def first() -> None:
     net, recipe = state.network(), state.recipe()
     on = {s.method for s in recipe.first}
     titles = [known.title for name, known in rewrites().items() if name in on]
-    with st.popover(f"First: {', '.join(titles)}" if titles else "First, to the whole network", width="stretch"):
-        for name, known in rewrites().items():
+    with st.popover(f"First: {', '.join(titles)}" if titles else "First, to the whole network", width="stretch", key="more.first",
+                    on_change="rerun") as more:
+        for name, known in rewrites().items() if more.open else ():
+            state.remember(f"first.{name}", lambda name=name: name in on)
             st.toggle(known.title, key=f"first.{name}", on_change=state.turn_first, args=(name,),
                       help=f"{known.summary} {known.reference}. {'Keeps the answers.' if known.exact else 'Changes the answers.'}")
             for knob in known.knobs if name in on else ():
+                state.remember(f"first.{name}.{knob.name}", lambda name=name, knob=knob: next(s for s in recipe.first if s.method == name)[knob.name])
                 _widget(knob, key=f"first.{name}.{knob.name}", on_change=state.turn_first, args=(name,), help=knob.help)
     for sentence in compute.compressed(net, recipe).passed_over:
         st.markdown(f":small[Passed over: {sentence}]")
@@ -71,8 +87,9 @@ def repairing() -> None:
     on = len(recipe.repairs)
     st.button("Repair in one click" if not on else "Take the repairs off", on_click=state.suggest_repairs, width="stretch",
               help="Seconds, and no training: what fits this recipe is switched on, and kept if held-out training examples agree.")
-    with st.popover(f"Repairs: {on} on" if on else "Repairs", width="stretch"):
-        for name, known in repairs().items():
+    with st.popover(f"Repairs: {on} on" if on else "Repairs", width="stretch", key="more.repairs", on_change="rerun") as more:
+        for name, known in repairs().items() if more.open else ():
+            state.remember(f"repair.{name}", lambda name=name: name in recipe.repairs)
             st.toggle(known.title, key=f"repair.{name}", on_change=state.turn_repair, args=(name,), help=f"{known.summary} {known.reference}.")
 
 

@@ -14,7 +14,7 @@ sys.path.insert(0, str(ROOT))
 
 import streamlit as st  # noqa: E402
 
-from app import compute, controls, state, words  # noqa: E402
+from app import compute, controls, keeping, state, words  # noqa: E402
 from app.views import coverage, explore, methods, opening, sensitivity, tradeoff  # noqa: E402
 
 st.set_page_config("Shrinkscope", str(ROOT / "app" / "static" / "favicon.png"), layout="wide")
@@ -36,11 +36,20 @@ page = st.navigation(
     position="top",
 )
 with st.sidebar:
-    opening.header()
+    if controls.shows("network"):
+        opening.header()
+    keeping.steps()
+    if controls.shows("presets"):
+        keeping.presets()
     controls.dials()
-    controls.first()
-    controls.repairing()
     controls.pins()
+    if controls.shows("first"):
+        controls.first()
+    if controls.shows("repair"):
+        controls.repairing()
+    if controls.shows("snapshots"):
+        keeping.snapshots()
+    keeping.share()
     controls.measuring()
 for note in state.notes():
     st.warning(words.plain(note))

@@ -12,6 +12,11 @@ def plain(text: str) -> str:
     return re.sub(r"([!-/:-@\[-`{-~])", r"\\\1", text)
 
 
+def short(text: str, most: int) -> str:
+    """Text that fits: its end is left out where it is longer."""
+    return text if len(text) <= most else f"{text[: most - 1].rstrip()}…"
+
+
 def size(count: float) -> str:
     """Bytes as people read them: 917 B, 9.17 KB, 917 KB, 9.17 MB (1 KB = 1,000 bytes)."""
     for unit, scale in (("MB", 1e6), ("KB", 1e3)):

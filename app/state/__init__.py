@@ -1,6 +1,6 @@
 """The only user of session_state and query_params. The modules in here hold the parts; this is the list of what pages may call."""
 
-from app.state.address import HIDEABLE, JUDGES, begin, hide, present, publish
+from app.state.address import HIDEABLE, JUDGES, add, asked, begin, chosen_hidden, chosen_presenting, link, publish
 from app.state.edits import commit, fold_edits, pin, redo, release_pins, reset, set_recipe, switch_solo, undo, with_whole
 from app.state.mirror import knob_key, set_focus, show_focus
 from app.state.picking import add_own, chosen_layer, chosen_network, chosen_split, open_network, titles
@@ -22,11 +22,30 @@ from app.state.session import (
     split,
     version,
 )
+from app.state.shelf import (
+    ORIGINAL,
+    SCREEN,
+    choose_side,
+    chosen_preset,
+    last_preset,
+    learn,
+    load,
+    remove,
+    restore,
+    shelf,
+    show_preset,
+    side_recipe,
+    sides,
+    swap,
+    take,
+)
 from app.state.widgets import change_method, suggest_repairs, switch_coding, turn, turn_first, turn_repair
 
 __all__ = [
-    "HIDEABLE", "JUDGES", "add_own", "begin", "change_method", "chosen_layer", "chosen_network", "chosen_split", "commit", "dial_step", "focus",
-    "fold_edits", "hidden", "hide", "history", "knob_key", "network", "notes", "open_network", "owner", "pin", "present", "presenting", "publish",
-    "recall", "recipe", "redo", "release_pins", "remember", "reset", "set_focus", "set_recipe", "shadow", "show_focus", "shown", "solo", "split",
-    "suggest_repairs", "switch_coding", "switch_solo", "titles", "turn", "turn_first", "turn_repair", "undo", "version", "with_whole",
+    "HIDEABLE", "JUDGES", "ORIGINAL", "SCREEN", "add", "add_own", "asked", "begin", "change_method", "choose_side", "chosen_hidden", "chosen_layer",
+    "chosen_network", "chosen_presenting", "chosen_preset", "chosen_split", "commit", "dial_step", "focus", "fold_edits", "hidden",
+    "history", "knob_key", "last_preset", "learn", "link", "load", "network", "notes", "open_network", "owner", "pin", "presenting",
+    "publish", "recall", "recipe", "redo", "release_pins", "remember", "remove", "reset", "restore", "set_focus", "set_recipe", "shadow",
+    "shelf", "show_focus", "show_preset", "shown", "side_recipe", "sides", "solo", "split", "suggest_repairs", "swap", "switch_coding",
+    "switch_solo", "take", "titles", "turn", "turn_first", "turn_repair", "undo", "version", "with_whole",
 ]

@@ -1,6 +1,7 @@
 """The address is the document: what a session begins with is read from it, and what is on screen is written into it."""
 
 import uuid
+from urllib.parse import urlencode
 
 import streamlit as st
 
@@ -19,7 +20,7 @@ HIDEABLE = {  # word in the link: what it hides
     "first": "rewritings", "repair": "repairs", "snapshots": "snapshots", "lens": "lens", "layers": "all layers", "sizes": "size bars",
     "waterfall": "waterfall", "table": "layer table", "chain": "chain of steps", "examples": "changed answers", "files": "downloads",
 }
-LONGEST = 2_000  # characters of a whole link that every browser and messenger carries
+LONGEST = 1_900  # characters that every browser and messenger carries, with room for the machine's name
 
 
 def begin(first: str | None, trouble: str | None) -> None:
@@ -33,6 +34,7 @@ def begin(first: str | None, trouble: str | None) -> None:
     words = {key: st.query_params[key] for key in st.query_params}
     ss.owner, ss.version, ss.notes, ss.own = uuid.uuid4().hex, 0, [trouble] if trouble else [], [first] if first else []
     ss.history, ss.presenting = History(), words.get("present") == "1"
+    ss.asked, ss.adds, ss.added = words, {}, {}
     compute.arrive(ss.owner)
     ss.net = _known(words.get("net", first or OPENING))
     ss.recipe = complete(opening())
@@ -48,6 +50,9 @@ def begin(first: str | None, trouble: str | None) -> None:
     asked = [word for word in words.get("hide", "").split("~") if word]
     ss.hidden = tuple(word for word in HIDEABLE if word in asked)
     ss.notes += [f"The link asks to hide “{word[:40]}”; what can be hidden is {', '.join(HIDEABLE)}." for word in asked if word not in HIDEABLE][:1]
+    if words.get("cut") == "1":
+        ss.notes.append("This link was too long to hold every layer that was set by itself, so all layers follow the dials. "
+                        "Ask for the recipe as a file.")
     mirror()
 
 
@@ -70,20 +75,44 @@ def _known(name: str) -> str:
     return OPENING
 
 
-def hide(words: list[str]) -> None:
-    """Choose what is kept from the class."""
-    st.session_state.hidden = tuple(word for word in HIDEABLE if word in words)
+def chosen_hidden() -> None:
+    """Parts to hide were picked."""
+    st.session_state.hidden = tuple(word for word in HIDEABLE if word in st.session_state["hide"])
 
 
-def present(on: bool) -> None:
-    """Make the screen one for the back row, or not."""
-    st.session_state.presenting = on
+def chosen_presenting() -> None:
+    """The switch of the presenter mode was used."""
+    st.session_state.presenting = st.session_state["present"]
+
+
+def asked(word: str) -> str:
+    """What the link that the session began with asks of a page, told once; empty where it asks nothing."""
+    return st.session_state.asked.pop(word, "")
+
+
+def add(**words: str) -> None:
+    """What the page on screen adds to the address, each time it is drawn."""
+    st.session_state.adds = words
 
 
 def publish() -> None:
     """Write what is on screen into the address."""
-    words = {"net": st.session_state.net, **to_link(lean(recipe())), "layer": focus(), "solo": solo(), "on": split(),
-             "hide": "~".join(hidden()), "present": "1" if presenting() else "", "v": "1"}
-    words = {key: text for key, text in words.items() if text}
+    ss = st.session_state
+    ss.added, ss.adds = ss.adds, {}
+    words, _ = _document()
     if {key: st.query_params[key] for key in st.query_params} != words:
         st.query_params.from_dict(words)
+
+
+def link() -> tuple[str, bool]:
+    """The address of exactly what is on screen, and whether it was too long and does without the layers that are set by themselves."""
+    words, cut = _document()
+    return f"{st.context.url or ''}?{urlencode(words)}", cut
+
+
+def _document() -> tuple[dict[str, str], bool]:
+    words = {"net": st.session_state.net, **to_link(lean(recipe())), "layer": focus(), "solo": solo(), "on": split(),
+             "hide": "~".join(hidden()), "present": "1" if presenting() else "", "v": "1", **st.session_state.added}
+    words = {key: text for key, text in words.items() if text}
+    cut = len(urlencode(words)) > LONGEST
+    return ({key: text for key, text in words.items() if key not in ("pin", "only")} | {"cut": "1"} if cut else words), cut

@@ -92,6 +92,11 @@ def recall(name: str, value: Any) -> Any:
     return before
 
 
+def value(key: str) -> Any:
+    """What a widget was set to, for its callback."""
+    return st.session_state.get(key)
+
+
 def shadow() -> bool:
     """Whether the plain path looks over the quick one's shoulder."""
     return bool(st.session_state.get("shadow"))
