@@ -48,9 +48,7 @@ class Answers:
         with torch.inference_mode():
             screen = self.screen() if many else None
             scores, rough = screen.changed(record, pairs) if screen else (self.engine.changed(record, pairs), None)
-            best = scores.argmax(-1)
-            if not (self.engine.bitwise and pairs.rows is None and rough is None):
-                self._settle(x, pairs, scores, best)
+            best = self._best(x, pairs, scores, rough is None)
             if self.shadow and float(torch.rand((), generator=self._dice)) < self.shadow:
                 self._compare(x, pairs, scores, best, rough)
         return best
@@ -69,9 +67,7 @@ class Answers:
         """Answers of one variant to its rows, with its confidence in them and its loss; labels: of the whole batch."""
         with torch.inference_mode():
             scores = self.engine.changed(record, pairs)
-            best = scores.argmax(-1)
-            if not (self.engine.bitwise and pairs.rows is None):
-                self._settle(x, pairs, scores, best)
+            best = self._best(x, pairs, scores)
             if self.shadow and float(torch.rand((), generator=self._dice)) < self.shadow:
                 self._compare(x, pairs, scores, best, None)
             return told(scores, best, labels if labels is None or pairs.rows is None else labels[pairs.rows[0]])
@@ -82,11 +78,19 @@ class Answers:
             scores = self.engine.scores(x)
             return told(scores, scores.argmax(-1), labels)
 
-    def _settle(self, x: Tensor, pairs: Pairs, scores: Tensor, best: Tensor) -> None:
-        """Put the plain path's answer wherever the best score is not the best by more than rounding."""
-        near = scores >= scores.amax(-1, keepdim=True) - CLOSE * scores.abs().amax(-1, keepdim=True)
-        if int(near.sum()) == best.numel():
-            return
+    def _best(self, x: Tensor, pairs: Pairs, scores: Tensor, exact: bool = True) -> Tensor:
+        """The likeliest answers: the plain path's wherever the best score is not the best by more than rounding."""
+        if self.engine.bitwise and pairs.rows is None and exact:
+            return scores.argmax(-1)
+        top, best = scores.max(-1, keepdim=True)
+        largest = torch.maximum(top, -scores.amin(-1, keepdim=True))
+        near, best = scores >= torch.sub(top, largest, alpha=CLOSE), best.squeeze(-1)
+        if int(torch.count_nonzero(near)) != best.numel():
+            self._settle(x, pairs, near, best)
+        return best
+
+    def _settle(self, x: Tensor, pairs: Pairs, near: Tensor, best: Tensor) -> None:
+        """Put the plain path's answer in every place where more than one score is near the best."""
         unclear = (near.sum(-1) != 1).flatten(1).any(1) if best.ndim > 1 else near.sum(-1) != 1
         start = 0
         for i, w in enumerate(pairs.weights):

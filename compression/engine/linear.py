@@ -8,6 +8,7 @@ from torch.nn import functional as F
 
 SMALL = 4_000_000  # multiplications below which calling the other library costs more than it saves
 LEAST = 2048  # weights: no batch of usual size makes a smaller layer worth it
+PACKED = 64_000_000  # bytes of a network's linear weights up to which they are kept in the library's own order as well
 
 
 def quick_linears(graph: fx.Graph, root: nn.Module) -> int:
@@ -19,10 +20,11 @@ def quick_linears(graph: fx.Graph, root: nn.Module) -> int:
     if not hasattr(torch.ops.mkldnn, "_linear_pointwise"):
         return 0
     calls = [n.target for n in graph.nodes if n.op == "call_module"]
+    packs = sum(p.nbytes for p in root.parameters() if p.ndim == 2) <= PACKED
     found = 0
     for node in list(graph.nodes):
         if node.op == "call_function" and node.target is F.linear and not node.kwargs:
-            node.target = linear
+            node.target = QuickLinear(packs)
             found += 1
         m = root.get_submodule(node.target) if node.op == "call_module" else None
         if type(m) is not nn.Linear or m.weight.numel() < LEAST:
@@ -30,7 +32,7 @@ def quick_linears(graph: fx.Graph, root: nn.Module) -> int:
         then = next(iter(node.users)) if len(node.users) == 1 else node
         gelu = root.get_submodule(then.target) if then.op == "call_module" else None
         fused = type(gelu) is nn.GELU and calls.count(node.target) == 1
-        m.forward = partial(_forward, m, gelu.approximate if fused else None)
+        m.forward = partial(_forward, m, QuickLinear(packs, gelu.approximate if fused else None))
         if fused:
             then.replace_all_uses_with(node)
             graph.erase_node(then)
@@ -38,13 +40,32 @@ def quick_linears(graph: fx.Graph, root: nn.Module) -> int:
     return found
 
 
-def _forward(m: nn.Linear, gelu: str | None, x: Tensor) -> Tensor:
-    return linear(x, m.weight, m.bias, gelu)
+def _forward(m: nn.Linear, quick: "QuickLinear", x: Tensor) -> Tensor:
+    return quick(x, m.weight, m.bias)
 
 
-def linear(x: Tensor, weight: Tensor, bias: Tensor | None = None, gelu: str | None = None) -> Tensor:
-    """F.linear, then GELU (Hendrycks and Gimpel 2016, arXiv:1606.08415) where it is "none" (exact) or "tanh" (approximate)."""
-    if x.ndim > 1 and x.numel() * len(weight) >= SMALL and x.device.type == "cpu" and x.dtype in (torch.float32, torch.bfloat16):
-        return torch.ops.mkldnn._linear_pointwise(x, weight, bias, "none" if gelu is None else "gelu", [], gelu or "")
-    y = F.linear(x, weight, bias)
-    return y if gelu is None else torch.ops.aten.gelu_(y, approximate=gelu)
+class QuickLinear:
+    """F.linear, then GELU (Hendrycks and Gimpel 2016, arXiv:1606.08415) where it is "none" (exact) or "tanh" (approximate).
+
+    packs: the network's own weight is kept in the library's order from its first use on, which gives the same numbers sooner.
+    It is told by its type from the weights of variants, which are installed for a few calls: nn.Parameter, not Tensor.
+    """
+
+    def __init__(self, packs: bool = False, gelu: str | None = None) -> None:
+        self.packs, self.gelu = packs, gelu
+        self._own: nn.Parameter | None = None
+        self._packed: Tensor | None = None
+
+    def __call__(self, x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
+        gelu = self.gelu
+        if x.ndim > 1 and x.numel() * len(weight) >= SMALL and x.device.type == "cpu" and x.dtype in (torch.float32, torch.bfloat16):
+            if self.packs and isinstance(weight, nn.Parameter):
+                weight = self._ordered(weight)
+            return torch.ops.mkldnn._linear_pointwise(x, weight, bias, "none" if gelu is None else "gelu", [], gelu or "")
+        y = F.linear(x, weight, bias)
+        return y if gelu is None else torch.ops.aten.gelu_(y, approximate=gelu)
+
+    def _ordered(self, weight: nn.Parameter) -> Tensor:
+        if self._own is not weight:
+            self._own, self._packed = weight, torch.ops.mkldnn._reorder_linear_weight(weight.detach(), None)
+        return self._packed

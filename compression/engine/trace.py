@@ -12,7 +12,7 @@ import torch
 from torch import fx, nn
 from torch.nn import functional as F
 
-from compression.engine.linear import linear
+from compression.engine.linear import QuickLinear
 from compression.engine.plain import skeleton
 
 
@@ -124,4 +124,5 @@ def makes_new(node: fx.Node, root: nn.Module) -> bool:
     """Whether an operation's result is surely a tensor of its own, not a view of an operand."""
     if node.op == "call_module":
         return isinstance(root.get_submodule(node.target), (*CONVOLUTIONS, nn.Linear, nn.modules.batchnorm._BatchNorm, nn.LayerNorm, nn.ReLU))
-    return node.op == "call_function" and node.target in (operator.add, torch.add, operator.mul, torch.mul, F.conv2d, F.linear, F.relu, linear)
+    known = (operator.add, torch.add, operator.mul, torch.mul, F.conv2d, F.linear, F.relu)
+    return node.op == "call_function" and (node.target in known or isinstance(node.target, QuickLinear))

@@ -3,7 +3,7 @@
     OMP_NUM_THREADS=1 python tests/bench/scan.py lenet-5 resnet-20 vit char-gpt
 
 Plain and quick alternate in this process on the same images (ABBA), one thread, processor time. Plain is tuned in its favour:
-no loader, inference mode, its best batch; it is timed on a slice and scaled, being linear in images and levels. Everything is
+no loader, inference mode, its best batch; it is timed on all cells and a slice of the examples, and scaled. Everything is
 charged to the engine: tracing, trying out, folding, compressing, the pass over the originals, the pilots and timings of the screen
 (once, as in a full run). --truth keeps the full grid's answers, from which coverage is simulated over many orders. --threads 2 adds
 the wall time of two threads, each with half of the images. The last line is JSON.
@@ -142,16 +142,15 @@ def bench(name, asked):
     batch = best_batch(module, data.inputs)
     setup, fast = cpu(lambda: Answers(choose(net.module, net.layers, data.inputs[:3])))
     packing, bank = cpu(Bank, net.layers, LEVELS)
-    x = data.inputs[: asked.slice if data.kind != "text" else max(8, asked.slice // 8)]
-    few = [i for i in range(len(bank.cells)) if i % len(LEVELS) in (2, 9) and i not in bank.refused and i not in bank.same]
-    weights = [bank.weights(i) for i in few]
-    part = Bank(net.layers, [LEVELS[2], LEVELS[9]])
+    x = data.inputs[: asked.slice if data.kind != "text" else max(16, asked.slice // 16)]
+    each_cell = [i for i in range(len(bank.cells)) if i not in bank.refused and i not in bank.same]
+    weights = [bank.weights(i) for i in each_cell]
 
     def quick():
-        return torch.cat([b.cells for b in full(fast, part, x, torch.arange(len(x)), batch)], 1)
+        return torch.cat([b.cells for b in full(fast, bank, x, torch.arange(len(x)), batch)], 1)
 
     plain_scan(module, weights[:1], x, batch)
-    list(full(Answers(fast.engine, screened=False), part, x, torch.arange(len(x)), batch))  # what any first run costs, the screen aside
+    list(full(Answers(fast.engine, screened=False), bank, x, torch.arange(len(x)), batch))  # what any first run costs, the screen aside
     made, _ = cpu(quick)  # with the screen's making, its timing of each layer, and a pilot of each cell
     if fast.screen():
         fast.screen().known.clear()
@@ -164,11 +163,10 @@ def bench(name, asked):
         d, _ = cpu(plain_scan, module, weights, x, batch)
         times["plain"] += [a, d]
         times["quick"] += [b, c]
-        got = answers[[i for i in range(len(part.cells)) if i not in part.refused and i not in part.same]]
-        wrong, total = wrong + int((got != right).sum()), total + right.numel()
-    each = {k: float(np.median(v)) / len(x) / len(few) for k, v in times.items()}  # seconds for one example of one cell
+        wrong, total = wrong + int((answers[each_cell] != right).sum()), total + right.numel()
+    each = {k: float(np.median(v)) / len(x) / len(weights) for k, v in times.items()}  # seconds for one example of one cell
     plain = each["plain"] * cells * n + packing
-    trying = max(0.0, made - piloted) + max(0.0, piloted - float(np.median(times["quick"]))) * cells / len(few)
+    trying = max(0.0, made - piloted) + max(0.0, piloted - float(np.median(times["quick"])))
     exact = plain / (each["quick"] * cells * n + packing + setup + trying)
     ratios = [p / q for p, q in zip(times["plain"], times["quick"])]
     whole, suffix = needed(net, fast.engine, data.inputs)
@@ -180,9 +178,9 @@ def bench(name, asked):
     if asked.threads == 2:
         half = [x[: len(x) // 2], x[len(x) // 2 :]]
         twins, modules = [fast, fast.twin()], [module, skeleton(module)]
-        list(full(twins[1], part, half[1], torch.arange(len(half[1])), batch))  # its pilots, which the first has behind it
+        list(full(twins[1], bank, half[1], torch.arange(len(half[1])), batch))  # its pilots, which the first has behind it
         slow = two_threads(lambda m, h: plain_scan(m, weights, h, batch), list(zip(modules, half)))
-        soon = two_threads(lambda f, h: list(full(f, part, h, torch.arange(len(h)), batch)), list(zip(twins, half)))
+        soon = two_threads(lambda f, h: list(full(f, bank, h, torch.arange(len(h)), batch)), list(zip(twins, half)))
         found |= dict(exact_two_threads_wall=slow / soon)
     pool = net.data["train"].inputs[: 256 if data.kind != "text" else 32]
     seconds, ranked = cpu(lambda: dict(scan.ranking(fast, bank, pool[scan.unsure(fast, pool)], 0.7)))
