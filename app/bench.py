@@ -74,7 +74,7 @@ def cards(net: Network, layer: str, chain: tuple[Step, ...]) -> None:
     with accuracy:
         answers(job, progress)
     st.caption(f"Only {layer} is changed, which took {words.size(p.bytes_before)}; all others are as trained.")
-    tick(parts.more_to_come(job, progress), time.monotonic_ns() % 10**9, 100, key="bench.tick")
+    tick(parts.more_to_come(job, progress), time.monotonic_ns() % 10**9, 300, key="bench.tick")
 
 
 def answers(job: jobs.Job | None, progress: Progress | None) -> None:
@@ -230,8 +230,13 @@ def _set(choose: Callable[[str], None], told: Failure, name: str, knobs: tuple[t
     """Open the network, the layer and the setting of a failure."""
     if state.network().name != told.network:
         state.open_network(told.network)
-    state.recall(f"bench.layer.{told.network}", told.layer)
+    state.set_focus(told.layer)
     state.recall("stack", contrast.before(told))
     choose(name)
-    for knob, value in step(name, **dict(knobs)).knobs:
-        state.recall(f"bench.{name}.{knob}", value)
+    put(step(name, **dict(knobs)))
+
+
+def put(chosen: Step) -> None:
+    """Set the dials of a method, before they are drawn."""
+    for knob, value in chosen.knobs:
+        state.recall(f"bench.{chosen.method}.{knob}", value)

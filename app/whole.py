@@ -7,6 +7,7 @@ import streamlit as st
 
 from app import bench, chart, contrast, drawings, parts, state, words
 from app.chart.ticker import tick
+from compression.link import chain_text
 from compression.network import Network
 from compression.recipe import Recipe, Step, step
 from compression.registry import rewrites
@@ -31,6 +32,7 @@ def show() -> None:
         chosen = step(name, **{k.name: bench.turn(name, k) for k in known.knobs})
         st.markdown(":small[Keeps the answers, rounding apart.]" if known.exact else ":small[Changes the answers; measure before you keep it.]")
         bench.terms(known)
+    state.add(method=chain_text((chosen,)))
     with right:
         with st.spinner(f"Rewriting {net.title}…"):
             tried = contrast.rewriting(net, chosen)
@@ -78,4 +80,4 @@ def cards(net: Network, chosen: Step, then: int) -> None:
             st.markdown(f":small[{label}]")
             bench.answers(job, progress)
     more = any(parts.more_to_come(job, progress) for job, progress in jobs)
-    tick(more, time.monotonic_ns() % 10**9, 100, key="bench.whole.tick")
+    tick(more, time.monotonic_ns() % 10**9, 300, key="bench.whole.tick")

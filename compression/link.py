@@ -24,7 +24,7 @@ LONGEST = 2_000  # characters of one parameter that are read
 def to_link(recipe: Recipe) -> dict[str, str]:
     """Parameters of a link: "first", "do", "pin", "only" (whole chains), "lock", "seed", "repair"; those that would be empty are left out."""
     pins = [(o.pattern, _short_pin(s, recipe.default)) for o in recipe.overrides if not o.whole for s in o.steps]
-    whole = [(o.pattern, "-".join(map(_write, o.steps))) for o in recipe.overrides if o.whole]
+    whole = [(o.pattern, chain_text(o.steps)) for o in recipe.overrides if o.whole]
     words = {
         "first": "~".join(map(_write, recipe.first)),
         "do": "~".join(map(_write, recipe.default)),
@@ -35,6 +35,18 @@ def to_link(recipe: Recipe) -> dict[str, str]:
         "repair": "~".join(recipe.repairs),
     }
     return {key: text for key, text in words.items() if text}
+
+
+def chain_text(steps: Iterable[Step]) -> str:
+    """Steps in the words of a link: magnitude-sparsity-0.9-kmeans-bits-5-huffman."""
+    return "-".join(map(_write, steps))
+
+
+def chain_of(text: str) -> tuple[Step, ...]:
+    """The steps, or rewritings, that chain_text wrote. Raises ValueError with what could not be read."""
+    if len(text) > LONGEST:
+        raise ValueError(f"it is {len(text):,} characters long, and at most {LONGEST:,} are read")
+    return tuple(_read(text.split("-"), (*rewrites(), *methods())))
 
 
 def _together(pairs: Iterable[tuple[str, str]]) -> str:

@@ -146,6 +146,35 @@ def test_steps_are_stacked_with_the_bytes_before_and_after_each():
     assert list(at.dataframe[0].value["step"]) == ["1. Uniform quantization", "2. Huffman coding"], "on its own a coder gets codes"
 
 
+def test_the_address_opens_the_same_method_with_its_settings_its_stack_and_its_layer():
+    at = opened("methods", net="lenet-5", layer="fc1")
+    put(at, "bench.pruning.magnitude.sparsity", 0.9)
+    press(at, "Add to stack")
+    pick(at, "sharing.kmeans")
+    put(at, "bench.sharing.kmeans.bits", 3)
+    put(at, "layer", "fc2")
+    link = {key: at.query_params[key][0] if isinstance(at.query_params[key], list) else at.query_params[key] for key in at.query_params}
+    assert link["method"] == "magnitude-sparsity-0.9-kmeans-bits-3" and link["layer"] == "fc2"
+    again = opened("methods", **link)
+    assert not again.warning and [m.value for m in again.metric] == [m.value for m in at.metric]
+    assert again.session_state["bench.sharing.kmeans.bits"] == 3 and list(again.dataframe[0].value["step"])[0] == "1. Magnitude pruning"
+    turned(again, "coverage")
+    assert "method" not in again.query_params
+
+
+def test_the_address_opens_a_rewriting():
+    at = opened("methods", net="resnet-20", method="equalize")
+    assert {s.key: s.value for s in at.selectbox}["bench.method.rewriting"] == "rewriting.equalize"
+
+
+@pytest.mark.parametrize("method", ["nothing", "gptq-bits-9", "gptq-bits", "gptq-colour-red", "-", "magnitude-fold_norms", "off.gptq", "a" * 5000,
+                                    "<script>alert(1)</script>", "../../etc/passwd", "gptq-bits-3-bits", "\x00"])
+def test_a_hostile_address_is_answered_by_one_sentence(method):
+    at = opened("methods", net="lenet-5", method=method, layer="fc1")
+    assert len(at.warning) == 1 and "which could not be read" in at.warning[0].value and len(at.warning[0].value) < 400
+    assert {m.label for m in at.metric} >= {"This layer"}, "the page shows what it opens with"
+
+
 def test_two_prunings_of_one_layer_are_compared():
     net = shipped.load("lenet-5")
     at = pick(opened("methods", net="lenet-5", layer="fc1"), "pruning.wanda")

@@ -2,12 +2,13 @@
 
 import streamlit as st
 
-from app import bench, pace, state, trial, waiting, whole
+from app import bench, pace, state, trial, waiting, whole, words
 from app.bench import FAMILY, FIRST
 from app.readiness import Wanted
+from compression.link import chain_of, chain_text
 from compression.method import Method
 from compression.recipe import Step, step
-from compression.registry import method, methods
+from compression.registry import method, methods, rewrites
 
 
 def choose(name: str) -> None:
@@ -20,6 +21,7 @@ def choose(name: str) -> None:
 def show() -> None:
     """The whole page."""
     st.title("Methods", anchor=False)
+    _follow(state.asked("method"))
     family = st.segmented_control("Family", FAMILY, format_func=FAMILY.get, key=bench.seeded("bench.family", "pruning"),
                                   width="stretch", required=True, persist_state="session")
     if family == "rewriting":
@@ -30,8 +32,8 @@ def show() -> None:
     ids = [n for n in methods() if n.startswith(f"{family}.")]
     name = left.selectbox("Method", ids, format_func=lambda n: method(n).title, key=bench.seeded(f"bench.method.{family}", FIRST[family]),
                           persist_state="session")
-    layer = right.selectbox("On layer", [x.name for x in net.layers], key=bench.seeded(f"bench.layer.{net.name}", state.focus()),
-                            persist_state="session")
+    state.show_focus()
+    layer = right.selectbox("On layer", [x.name for x in net.layers], key="layer", on_change=state.chosen_layer)
     known = method(name)
     bench.explained(known, pace.badge(name))
     left, right = st.columns([1, 3], gap="large")
@@ -39,6 +41,7 @@ def show() -> None:
         own = step(name, **{k.name: bench.turn(name, k) for k in known.knobs})
         before = _stack(own)
         bench.terms(known)
+    state.add(method=chain_text((*before, own)))
     chain = (*before, own) if before else trial.alone(name, own)
     with right:
         there = waiting.ready(net, [Wanted(layer, chain)], "bench.ready")
@@ -49,6 +52,24 @@ def show() -> None:
         bench.opposed(net, layer, chain)
     if known.fails:
         bench.fails(name, choose, there)
+
+
+def _follow(link: str) -> None:
+    """Have what a link asks for picked: the last of its steps with its settings, and those before it stacked."""
+    if not link:
+        return
+    try:
+        *before, last = chain_of(link)
+        if before and any(s.method in rewrites() for s in (*before, last)):
+            raise ValueError("a rewriting of the whole network stands alone")
+        if not all(s.on for s in (*before, last)):
+            raise ValueError("a step that is switched off has nothing to show")
+    except ValueError as error:
+        st.warning(words.plain(f"The link asks for the method “{link[:60]}”, which could not be read: {error}."))
+        return
+    state.recall("stack", tuple(before))
+    bench.put(last)
+    choose(last.method)
 
 
 def _stack(own: Step) -> tuple[Step, ...]:
