@@ -41,10 +41,11 @@ def _method(which: str, chosen: str) -> None:
 
 
 def _knob(which: str, knob: Knob, prominent: bool = False) -> None:
-    _widget(knob, prominent, key=state.knob_key(which, knob.name), on_change=state.turn, args=(which,), help=knob.help)
+    widget(knob, prominent, key=state.knob_key(which, knob.name), on_change=state.turn, args=(which,), help=knob.help)
 
 
-def _widget(knob: Knob, prominent: bool = False, **common: Any) -> None:
+def widget(knob: Knob, prominent: bool = False, **common: Any) -> None:
+    """The widget that fits a knob's ladder."""
     if len(knob.ladder) > 10:
         st.select_slider(knob.label, knob.ladder, format_func=lambda v: parts.shown(knob, v), **common)
     elif prominent or len(knob.ladder) <= 3:
@@ -74,7 +75,7 @@ def first() -> None:
                       help=f"{known.summary} {known.reference}. {'Keeps the answers.' if known.exact else 'Changes the answers.'}")
             for knob in known.knobs if name in on else ():
                 state.remember(f"first.{name}.{knob.name}", lambda name=name, knob=knob: next(s for s in recipe.first if s.method == name)[knob.name])
-                _widget(knob, key=f"first.{name}.{knob.name}", on_change=state.turn_first, args=(name,), help=knob.help)
+                widget(knob, key=f"first.{name}.{knob.name}", on_change=state.turn_first, args=(name,), help=knob.help)
     for sentence in compute.compressed(net, recipe).passed_over:
         st.markdown(f":small[Passed over: {sentence}]")
 

@@ -17,14 +17,27 @@ import streamlit as st  # noqa: E402
 from app import compute, controls, keeping, state, words  # noqa: E402
 from app.views import coverage, explore, methods, opening, sensitivity, tradeoff  # noqa: E402
 
+STYLE = """<style>
+.stMainBlockContainer {padding: 4rem 2.5rem 4rem}
+@media (max-width: 40rem) {.stMainBlockContainer {padding: 4rem 1rem}}
+[data-testid="stSidebar"] kbd {display: none}
+</style>"""  # keys are named in the buttons' help; shown in them they leave no room for words
+PRESENTER = """<style>
+html {font-size: 20px}
+[data-testid="stToolbar"], [data-testid="stToastContainer"], .chart-save {display: none}
+</style>"""
+
 st.set_page_config("Shrinkscope", str(ROOT / "app" / "static" / "favicon.png"), layout="wide")
-st.html("<style>.stMainBlockContainer {padding: 4rem 2.5rem 4rem} @media (max-width: 40rem) {.stMainBlockContainer {padding: 4rem 1rem}}</style>")
+st.html(STYLE)
 ask = argparse.ArgumentParser(prog="streamlit run app/main.py --", exit_on_error=False)
 ask.add_argument("--model", help="package.module:function that returns a torch.nn.Module")
 ask.add_argument("--data", help="package.module:function that returns (inputs, labels)")
 asked, _ = ask.parse_known_args(sys.argv[1:])
 compute.warm()
 state.begin(*compute.from_command_line(asked.model, asked.data))
+if state.presenting():
+    st.set_page_config(initial_sidebar_state="collapsed")
+    st.html(PRESENTER)
 page = st.navigation(
     [
         st.Page(explore.show, title="Explore", url_path="explore", default=True),

@@ -1,8 +1,7 @@
-"""Shared pieces of the pages: the cards of results, the layer table, the gallery."""
+"""Shared pieces of the pages: the cards of results, the gallery."""
 
 import time
 
-import pandas as pd
 import streamlit as st
 from streamlit.delta_generator import DeltaGenerator
 
@@ -12,7 +11,6 @@ from app.dials import DIALS
 from compression.evaluate import Progress, Quality
 from compression.method import Knob, Value
 from compression.recipe import Recipe
-from compression.registry import answering, method
 
 SHADOW = 0.05  # share of the calls that the shadow check looks at
 FIRST_WAIT = 0.05  # seconds a page waits for the first estimate before it is drawn without
@@ -62,7 +60,7 @@ def judged() -> Quality | None:
 
 
 @st.fragment
-def results(answers: DeltaGenerator) -> None:
+def results(answers: DeltaGenerator | None) -> None:
     """The sentence and the cards, and in an empty place further down the answers that changed.
 
     Runs by itself again while the evaluation goes on. One fragment for all of it, with one beat: of two that ask in one moment
@@ -95,12 +93,13 @@ def results(answers: DeltaGenerator) -> None:
         saved = costs.multiply_adds / costs.original_multiply_adds - 1
         operations.metric("Multiply-adds", words.many(costs.multiply_adds), f"{100 * saved:+.0f} %" if saved else "as before",
                           delta_color="off", delta_arrow="off", border=True, help=words.FOOTNOTE)
-    error.metric("SQNR", "exact" if costs.sqnr == float("inf") else f"{_decibels(costs.sqnr)} dB",
+    error.metric("SQNR", "exact" if costs.sqnr == float("inf") else f"{decibels(costs.sqnr)} dB",
                  f"{words.share(costs.zeros, 0)} zero", delta_color="off", delta_arrow="off", border=True,
                  help="Signal to noise of all weights together: 6 dB is about one bit. Higher is closer to the original.")
     for note in compute.compressed(net, recipe).notes:
         st.markdown(f":small[{words.repair(note.title, note.told, note.accepted, note.before, note.after)}]")
-    changed_examples(answers, job, progress)
+    if answers is not None:
+        changed_examples(answers, job, progress)
     tick(more_to_come(job, progress), time.monotonic_ns() % 10**9, 100, key="results.tick")
 
 
@@ -149,53 +148,8 @@ def _flips(progress: Progress | None) -> None:
               help=f"Answers that changed: ✗ newly wrong, ✓ newly right. {words.chance(q.chance, q.newly_wrong, q.newly_right)}")
 
 
-def layer_table(pictures: tuple[compute.Picture, ...]) -> None:
-    """One row a layer; editing a cell pins that dial of that layer, clearing it lets it follow again."""
-    recipe = state.recipe()
-    sparsities, bits, ranks = (sorted({rung for n in answering(w) for rung in method(n).knob(w).ladder}) for w in DIALS)
-    rows = []
-    for p in pictures:
-        now = dict.fromkeys(DIALS)
-        for s in recipe.chain(p.name):
-            now |= {name: value for name, value in s.knobs if name in now}
-        own = recipe.override(p.name)
-        note = "🔒 locked" if recipe.is_locked(p.name) else "📌 pinned" if own else "follows"
-        rows.append({
-            "layer": p.name, "kind": p.kind, "weights": p.count, "sparsity": round(100 * (now["sparsity"] or 0)), "bits": str(now["bits"] or 32),
-            "rank": f"{100 * (now['rank'] or 1):.0f}", "locked": recipe.is_locked(p.name), "before": p.bytes_before / 1e3,
-            "after": p.bytes_after / 1e3, "sqnr": _decibels(p.sqnr), "note": "; ".join([note, *p.refused]),
-        })
-    key = f"layers.{state.network().name}.{state.version()}"
-    columns = {
-        "sparsity": ("sparsity", lambda v: round(v) / 100),
-        "bits": ("bits", int),
-        "rank": ("rank", lambda v: float(v) / 100),
-    }
-    with st.container(key="layers"):
-        st.data_editor(
-            pd.DataFrame(rows), key=key, hide_index=True, width="stretch", num_rows="fixed",
-            height="content" if len(rows) <= 30 else 1100,
-            disabled=["layer", "kind", "weights", "before", "after", "sqnr", "note"],
-            on_change=state.fold_edits, args=(key, [p.name for p in pictures], columns),
-            column_config={
-                "layer": st.column_config.TextColumn("Layer", pinned=True),
-                "kind": "Kind",
-                "weights": st.column_config.NumberColumn("Weights", format="localized"),
-                "sparsity": st.column_config.NumberColumn("Sparsity %", min_value=0, max_value=round(100 * sparsities[-1]), step=1,
-                                                          help="Editing pins this layer's sparsity."),
-                "bits": st.column_config.SelectboxColumn("Bits", options=[str(b) for b in bits],
-                                                         help="32 is the original."),
-                "rank": st.column_config.SelectboxColumn("Rank %", options=[f"{100 * r:.0f}" for r in ranks], help="100 is the original."),
-                "locked": st.column_config.CheckboxColumn("Lock", help="A locked layer stays as it was trained."),
-                "before": st.column_config.NumberColumn("Before KB", format="%.2f"),
-                "after": st.column_config.NumberColumn("After KB", format="%.2f"),
-                "sqnr": st.column_config.TextColumn("SQNR dB", alignment="right"),
-                "note": "Note",
-            },
-        )
-
-
-def _decibels(sqnr: float) -> str:
+def decibels(sqnr: float) -> str:
+    """A ratio of signal to noise as it is shown."""
     return "exact" if sqnr == float("inf") else f"{sqnr:.1f}"
 
 

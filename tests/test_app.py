@@ -51,8 +51,20 @@ def turned(at, page) -> AppTest:
     return at.run()
 
 
+POPOVERS = ("more.sparsity", "more.bits", "more.rank", "more.first", "more.repairs")
+
+
 def control(at, key):
-    """A widget of any kind by its key."""
+    """A widget of any kind by its key, in a popover if need be."""
+    try:
+        return widget(at, key)
+    except KeyError:
+        for popover in POPOVERS:
+            at.session_state[popover] = True
+        return widget(at.run(), key)
+
+
+def widget(at, key):
     for kind in (at.select_slider, at.segmented_control, at.selectbox, at.toggle, at.number_input):
         for found in kind:
             if found.key == key:

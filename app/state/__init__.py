@@ -12,6 +12,7 @@ from app.state.session import (
     network,
     notes,
     owner,
+    picks,
     presenting,
     recall,
     recipe,
@@ -39,13 +40,13 @@ from app.state.shelf import (
     swap,
     take,
 )
-from app.state.widgets import change_method, suggest_repairs, switch_coding, turn, turn_first, turn_repair
+from app.state.widgets import change_method, suggest_repairs, switch_coding, toggle_coding, turn, turn_first, turn_repair
 
 __all__ = [
     "HIDEABLE", "JUDGES", "ORIGINAL", "SCREEN", "add", "add_own", "asked", "begin", "change_method", "choose_side", "chosen_hidden", "chosen_layer",
     "chosen_network", "chosen_presenting", "chosen_preset", "chosen_split", "commit", "dial_step", "focus", "fold_edits", "hidden",
-    "history", "knob_key", "last_preset", "learn", "link", "load", "network", "notes", "open_network", "owner", "pin", "presenting",
+    "history", "knob_key", "last_preset", "learn", "link", "load", "network", "notes", "open_network", "owner", "picks", "pin", "presenting",
     "publish", "recall", "recipe", "redo", "release_pins", "remember", "remove", "reset", "restore", "set_focus", "set_recipe", "shadow",
     "shelf", "show_focus", "show_preset", "shown", "side_recipe", "sides", "solo", "split", "suggest_repairs", "swap", "switch_coding",
-    "switch_solo", "take", "titles", "turn", "turn_first", "turn_repair", "undo", "version", "with_whole",
+    "switch_solo", "take", "titles", "toggle_coding", "turn", "turn_first", "turn_repair", "undo", "version", "with_whole", "write",
 ]

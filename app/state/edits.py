@@ -9,7 +9,7 @@ import streamlit as st
 from app.changes import said
 from app.dials import complete, folded, opening
 from app.state.mirror import mirror, set_focus
-from app.state.session import history, network, recipe, solo
+from app.state.session import history, network, picks, recipe, solo
 from compression.method import Value
 from compression.recipe import Override, Recipe, Step
 
@@ -78,6 +78,10 @@ def fold_edits(editor: str, names: list[str], columns: Mapping[str, tuple[str, C
     seen, ss["folded"] = ss.get("folded", ("", {})), (editor, now)
     known = seen[1] if seen[0] == editor else {}
     fresh = {row: {c: v for c, v in cells.items() if c not in known.get(row, {}) or known[row][c] != v} for row, cells in now.items()}
+    for row, cells in fresh.items():
+        if "pick" in cells:
+            name = names[int(row)]
+            ss.picks = tuple(sorted({*picks(), name} if cells["pick"] else {*picks()} - {name}))
     commit(folded(recipe(), fresh, names, columns))
 
 

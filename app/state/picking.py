@@ -43,7 +43,7 @@ def open_network(name: str) -> None:
     ss = st.session_state
     if name == ss.net:
         return
-    ss.net, ss.solo = name, ""
+    ss.net, ss.solo, ss.picks = name, "", ()
     ss.focus = largest()
     if split() not in network().data:
         ss.split = first_split()

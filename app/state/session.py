@@ -62,6 +62,11 @@ def presenting() -> bool:
     return st.session_state.presenting
 
 
+def picks() -> tuple[str, ...]:
+    """The layers that are ticked in the table."""
+    return st.session_state.picks
+
+
 def owner(job: str) -> str:
     """Who a job belongs to: this session and this kind of work."""
     return f"{st.session_state.owner}.{job}"
@@ -90,6 +95,12 @@ def recall(name: str, value: Any) -> Any:
     """The value kept under a name until now; the new one is kept for next time."""
     before, st.session_state[name] = st.session_state.get(name), value
     return before
+
+
+def write(key: str, value: Any) -> None:
+    """What a widget is to show, before it is drawn."""
+    if st.session_state.get(key) != value:
+        st.session_state[key] = value
 
 
 def value(key: str) -> Any:

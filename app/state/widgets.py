@@ -9,7 +9,7 @@ from app.state.edits import commit, set_recipe
 from app.state.mirror import key, mirror
 from app.state.session import dial_step, network, recipe
 from compression.recipe import step
-from compression.registry import known, method
+from compression.registry import dial, known, method
 from compression.repair.click import suggested
 
 
@@ -55,3 +55,9 @@ def switch_coding() -> None:
     """Huffman coding was switched on or off."""
     on = st.session_state["huffman"]
     commit(recipe().with_default(step(FIRST["coding"])) if on else recipe().without_default("coding"))
+
+
+def toggle_coding() -> None:
+    """Huffman coding on where it is off, and off where it is on, from elsewhere than its switch."""
+    on = any(dial(s.method) == "coding" for s in recipe().default)
+    set_recipe(recipe().without_default("coding") if on else recipe().with_default(step(FIRST["coding"])))

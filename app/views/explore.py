@@ -1,8 +1,11 @@
 """Explore: what does this setting do to the weights, the size, the answers?"""
 
+import pandas as pd
 import streamlit as st
 
-from app import chart, compute, parts, plots, state, words
+from app import chart, compute, explain, focused, layer_table, parts, plots, sizes, state, words
+from app.controls import shows
+from app.explain import Try
 from compression.recipe import to_json
 
 PER_PAGE = 12
@@ -14,56 +17,60 @@ def show() -> None:
     st.title("Explore", anchor=False)
     top = st.container()
     pictures = compute.pictures(net, recipe)
-    left, right = st.columns([3, 2], gap="medium")
-    with left:
-        _focused(pictures)
-    with right:
-        chart.show(plots.size_bars([p.name for p in pictures], [p.bytes_before for p in pictures], [p.bytes_after for p in pictures]),
-                   key="sizes", alt="Bars: bytes of each layer before and after", height=max(320, 22 * len(pictures) + 100),
-                   on_click=lambda at: state.set_focus(at["customdata"]))
-    left, right = st.columns([3, 2], gap="medium")
-    with left:
-        _every_layer(pictures)
-    with right:
-        costs = compute.costs(net, recipe)
-        chart.show(plots.waterfall(costs.stages), key="waterfall", alt="Waterfall: file size after each step of the recipe",
-                   height=380)
-        held = " · ".join(f"{name} {words.size(count)}" for name, count in costs.items.items() if count)
-        st.markdown(f":small[The file holds: {held}]")
-    st.header("Every layer's recipe", anchor=False)
-    st.markdown("Edit a cell to pin it; the dials then leave it alone. Clear it to let it follow again.")
-    parts.layer_table(pictures)
-    st.header("Answers that changed", anchor=False)
+    if shows("lens") or shows("sizes"):
+        left, right = st.columns([3, 2], gap="medium")
+        with left:
+            if shows("lens"):
+                focused.show(pictures)
+        with right:
+            if shows("sizes"):
+                sizes.bars(pictures)
+            if shows("waterfall"):
+                sizes.waterfall()
+    found = pictures
+    if shows("layers") or shows("table"):
+        st.header("Every layer", anchor=False)
+        found = layer_table.find(pictures) if len(pictures) > 1 else pictures
+    if shows("layers"):
+        _every_layer(found)
+    if shows("table"):
+        st.markdown("Edit a cell to pin it; the dials then leave it alone. Clear it to let it follow again.")
+        layer_table.show(found)
     answers = st.empty()
-    _take_away()
+    if shows("examples"):
+        st.header("Answers that changed", anchor=False)
+        answers = st.empty()
+    if shows("files"):
+        _take_away()
     with top:
-        parts.results(answers)
+        _solo()
+        parts.results(answers if shows("examples") else None)
 
 
-def _focused(pictures: tuple[compute.Picture, ...]) -> None:
-    names = [p.name for p in pictures]
-    state.show_focus()
-    st.selectbox("Layer in focus", names, key="layer", on_change=state.chosen_layer)
-    p = pictures[names.index(state.focus())]
-    chart.show(plots.histogram(p.edges, p.before, p.after, p.zeros, p.count, p.threshold), key="histogram",
-               alt="Histogram of one layer's weights before and after", height=340)
-    exact = "exact" if p.sqnr == float("inf") else f"{p.sqnr:.1f} dB SQNR"
-    cut = f", all below |w| = {p.threshold:.4f} removed" if p.threshold else ""
-    st.markdown(f":small[{p.name}: {p.count:,} weights, {words.size(p.bytes_before)} → {words.size(p.bytes_after)}, {exact}{cut}. "
-                f"{' '.join(p.refused)}]")
+def _solo() -> None:
+    if state.solo():
+        left, right = st.columns([5, 1], vertical_alignment="center")
+        left.info(f"Solo: {state.solo()}. All other layers are shown as trained; the recipe is as it was.", icon=":material/headphones:")
+        right.button("Exit solo", key="solo.exit", on_click=state.switch_solo, args=(state.solo(),), width="stretch")
 
 
 def _every_layer(pictures: tuple[compute.Picture, ...]) -> None:
     pages = -(-len(pictures) // PER_PAGE)
     first = 0
     if pages > 1:
-        chosen = st.segmented_control("Layers", range(pages), default=0, key="layer.page",
+        chosen = st.segmented_control("Layers", range(pages), default=0, key=f"layer.page.{pages}", label_visibility="collapsed",
                                       format_func=lambda i: f"{PER_PAGE * i + 1}–{min(PER_PAGE * (i + 1), len(pictures))}")
         first = PER_PAGE * (chosen or 0)
-    rows = [{"name": p.name, "said": _settings(p), "edges": p.edges, "before": p.before, "after": p.after}
-            for p in pictures[first : first + PER_PAGE]]
+    there = pictures[first : first + PER_PAGE]
+    rows = [{"name": p.name, "said": _settings(p), "edges": p.edges, "before": p.before, "after": p.after} for p in there]
     chart.show(plots.all_layers(rows), key="layers.histograms", alt="Histograms of the layers' weights before and after",
-               height=170 * -(-len(rows) // plots.across(len(rows))) + 40, on_click=lambda at: state.set_focus(at["customdata"]))
+               height=150 * -(-len(rows) // plots.across(len(rows))) + 40, on_click=lambda at: state.set_focus(at["customdata"]))
+    wide = max(there, key=lambda p: float(p.edges[-1]))
+    explain.beside("layers", "Grey outline: before. Blue: after. Each has scales of its own. Click one to bring it into focus.",
+                   f"{wide.name} reaches furthest, to |w| = {wide.edges[-1]:.2f}; {words.share(wide.zeros, 0)} of it is zero now.",
+                   Try(f"focus on {wide.name}", state.set_focus, (wide.name,)), lambda: pd.DataFrame({
+                       "layer": [p.name for p in pictures], "largest |w|": [float(p.edges[-1]) for p in pictures],
+                       "zeros": [words.share(p.zeros) for p in pictures], "SQNR (dB)": [parts.decibels(p.sqnr) for p in pictures]}))
 
 
 def _settings(p: compute.Picture) -> str:

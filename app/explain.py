@@ -1,0 +1,75 @@
+"""Explain this: beside a chart, what one sees there now, why, something to try, where to read on, and the chart as a table."""
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import pandas as pd
+import streamlit as st
+
+SURVEY = "O’Neill 2020, An Overview of Neural Network Compression, arXiv:2006.03669"
+
+
+class Why(NamedTuple):
+    """What is true of a chart whatever it shows."""
+
+    title: str
+    why: str
+    section: str  # of the survey
+    paper: str
+
+
+TEXTS = {
+    "lens": Why("Why does the middle empty first?",
+                "Trained weights crowd around zero. A small weight adds little to any sum, so removing the smallest ones changes the outputs "
+                "least, as far as one can tell without data. Rounding instead moves every weight to the nearest of a few levels: each bit "
+                "fewer doubles the step and costs about 6 dB.", "3.1, 6", "Han et al. 2015, arXiv:1506.02626"),
+    "sizes": Why("Why are a few layers most of the file?",
+                 "A linear layer has inputs × outputs weights, a convolution only kernel × channels. The first linear layer after the "
+                 "convolutions is often nearly the whole file: compress there first.", "1", "Han et al. 2016, arXiv:1510.00149"),
+    "waterfall": Why("Why do zeros still cost bytes?",
+                     "The file must say where the kept weights are: a bit for each weight, or gaps between them. That is why half the "
+                     "weights gone is not half the bytes. Codes after that need their tables, and scales are stored as well.",
+                     "3, 6", "Han et al. 2016, arXiv:1510.00149"),
+    "layers": Why("Why do layers look so different?",
+                  "Width and shape follow from initialisation, normalisation and weight decay. A wide, flat layer has few weights near zero: "
+                  "the same sparsity then removes larger ones.", "3.1", "Han et al. 2015, arXiv:1506.02626"),
+    "examples": Why("Why do answers change when accuracy hardly does?",
+                    "Newly wrong and newly right answers cancel in the accuracy. The examples that flip are those of which the original "
+                    "was unsure: look at its confidence.", "1", "Hooker et al. 2019, arXiv:1911.05248"),
+    "sensitivity": Why("Why can some layers take more?",
+                       "Layers with many weights for their task have more to spare. First and last layers often have few, and what "
+                       "they lose no later layer can make up for.", "3.1", "Han et al. 2015, arXiv:1506.02626"),
+    "tradeoff": Why("Why is there no best recipe?",
+                    "Smaller and more accurate pull apart. The front holds the recipes that nothing measured beats in both; which of them "
+                    "is right depends on what a point is worth.", "1", "Deb et al. 2002, NSGA-II"),
+}
+
+
+class Try(NamedTuple):
+    """Something to set, by a button."""
+
+    label: str
+    act: Callable[..., None]
+    args: tuple[Any, ...] = ()
+
+
+def beside(name: str, caption: str, see: str, attempt: Try | None, table: Callable[[], pd.DataFrame]) -> None:
+    """The caption under a chart, and beside it the popover. see: one sentence with the numbers on screen now; table: the chart's numbers."""
+    told = TEXTS[name]
+    with st.container(horizontal=True, gap="small", vertical_alignment="top"):
+        st.markdown(f":small[{caption}]", width="stretch")
+        opened = st.popover("Explain", icon=":material/help:", type="tertiary", key=f"explain.{name}", on_change="rerun", help=told.title)
+    if not opened.open:
+        return
+    with opened:
+        _told(told, name, see, attempt, table)
+
+
+def _told(told: Why, name: str, see: str, attempt: Try | None, table: Callable[[], pd.DataFrame]) -> None:
+    st.markdown(f"**{told.title}**")
+    st.markdown(f"**What you see.** {see}")
+    st.markdown(f"**Why.** {told.why}")
+    if attempt is not None:
+        st.button(f"Try: {attempt.label}", key=f"try.{name}", on_click=attempt.act, args=attempt.args)
+    st.markdown(f"**Read.** {SURVEY}, section {told.section}; {told.paper}.")
+    st.dataframe(table(), hide_index=True, width="stretch", alt=f"The numbers of this chart: {told.title}")

@@ -1,0 +1,42 @@
+"""The layer in focus: which it is, the lens on it, and its steps."""
+
+import pandas as pd
+import streamlit as st
+
+from app import chain, explain, lens, state, words
+from app.controls import shows
+from app.explain import Try
+from app.pictures import Picture
+from compression.recipe import Step, step
+
+
+def show(pictures: tuple[Picture, ...]) -> None:
+    """The lens on it, what it says in words, and its steps."""
+    net, names = state.network(), [p.name for p in pictures]
+    state.show_focus()
+    picker, solo, free = st.columns([5, 2, 2], vertical_alignment="bottom", gap="small")
+    picker.selectbox("Layer in focus", names, key="layer", on_change=state.chosen_layer)
+    layer = state.focus()
+    solo.button("Exit solo" if state.solo() == layer else "Solo", key="solo.switch", on_click=state.switch_solo, args=(layer,), width="stretch",
+                icon=":material/headphones:", help="Show this layer compressed and all others as trained. The recipe stays as it is.")
+    free.button("Unpin", key="unpin", on_click=_unpin, args=(layer,), disabled=state.recipe().override(layer) is None, width="stretch",
+                icon=":material/keep_off:", help="Let this layer follow the dials again.")
+    p = pictures[names.index(layer)]
+
+    def turned(new: Step) -> None:
+        state.pin(layer, new)
+
+    lens.show(net, layer, state.recipe(), state.owner("lens"), "lens", turned)
+    exact = "exact" if p.sqnr == float("inf") else f"{p.sqnr:.1f} dB SQNR"
+    cut = f", all below |w| = {p.threshold:.4f} removed" if p.threshold else ""
+    see = f"{p.name}: {p.count:,} weights, {words.size(p.bytes_before)} → {words.size(p.bytes_after)}, {exact}{cut}. {' '.join(p.refused)}"
+    explain.beside("lens", see, see, Try(f"90 % sparsity for {layer}", state.pin, (layer, step("pruning.magnitude", sparsity=0.9))),
+                   lambda: pd.DataFrame({"weight from": p.edges[:-1], "to": p.edges[1:], "before": p.before, "after": p.after}))
+    if shows("chain"):
+        with st.expander(f"Steps on {layer}", key="steps", on_change="rerun") as opened:
+            if opened.open:
+                chain.show(layer)
+
+
+def _unpin(layer: str) -> None:
+    state.set_recipe(state.recipe().without_pin(layer))
