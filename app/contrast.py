@@ -43,6 +43,12 @@ def chains(name: str) -> tuple[tuple[Step, ...], tuple[Step, ...]]:
     return (*before(told), step(name, **dict(told.knobs))), (*before(told), step(told.instead[0], **dict(told.instead[1])))
 
 
+def is_there(net: Network, name: str, layer: str, chain: tuple[Step, ...]) -> bool:
+    """Whether a chain on a layer is the very setting at which its last method says it fails."""
+    told = method(name).fails
+    return told is not None and (told.network, told.layer, chains(name)[0]) == (net.name, layer, chain)
+
+
 def before(told: Failure) -> tuple[Step, ...]:
     """The steps after which a method fails, where it works only after others."""
     return tuple(step(name, **dict(knobs)) for name, knobs in told.after)

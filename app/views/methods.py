@@ -2,7 +2,7 @@
 
 import streamlit as st
 
-from app import bench, pace, state, trial, waiting, whole, words
+from app import bench, contrast, pace, state, trial, waiting, whole, words
 from app.bench import FAMILY, FIRST
 from app.readiness import Wanted
 from compression.link import chain_of, chain_text
@@ -44,6 +44,8 @@ def show() -> None:
     state.add(method=chain_text((*before, own)))
     chain = (*before, own) if before else trial.alone(name, own)
     with right:
+        if known.fails and contrast.is_there(net, name, layer, (*before, own)):
+            st.warning(known.fails.why, icon=":material/trending_down:")
         there = waiting.ready(net, [Wanted(layer, chain)], "bench.ready")
         applies = there and _tried(layer, chain)
     if applies:
