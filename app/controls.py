@@ -30,13 +30,13 @@ def dials() -> None:
 
 def _method(which: str, chosen: str) -> None:
     """The choice of a method for a dial, and the method's further knobs."""
-    state.remember(f"method.{which}", lambda: chosen)
+    state.write(f"method.{which}", chosen)
     st.selectbox("Method", answering(which), key=f"method.{which}", format_func=lambda n: method(n).title, on_change=state.change_method,
                  args=(which,))
     st.markdown(f"{method(chosen).summary} *{method(chosen).reference}.* Survey section {method(chosen).survey}.")
     for knob in method(chosen).knobs:
         if knob.name != which:
-            state.remember(state.knob_key(which, knob.name), lambda knob=knob: state.dial_step(which)[knob.name])
+            state.write(state.knob_key(which, knob.name), state.dial_step(which)[knob.name])
             _knob(which, knob)
 
 
@@ -70,11 +70,11 @@ def first() -> None:
     with st.popover(f"First: {', '.join(titles)}" if titles else "First, to the whole network", width="stretch", key="more.first",
                     on_change="rerun") as more:
         for name, known in rewrites().items() if more.open else ():
-            state.remember(f"first.{name}", lambda name=name: name in on)
+            state.write(f"first.{name}", name in on)
             st.toggle(known.title, key=f"first.{name}", on_change=state.turn_first, args=(name,),
                       help=f"{known.summary} {known.reference}. {'Keeps the answers.' if known.exact else 'Changes the answers.'}")
             for knob in known.knobs if name in on else ():
-                state.remember(f"first.{name}.{knob.name}", lambda name=name, knob=knob: next(s for s in recipe.first if s.method == name)[knob.name])
+                state.write(f"first.{name}.{knob.name}", next(s for s in recipe.first if s.method == name)[knob.name])
                 widget(knob, key=f"first.{name}.{knob.name}", on_change=state.turn_first, args=(name,), help=knob.help)
     for sentence in compute.compressed(net, recipe).passed_over:
         st.markdown(f":small[Passed over: {sentence}]")
@@ -90,7 +90,7 @@ def repairing() -> None:
               help="Seconds, and no training: what fits this recipe is switched on, and kept if held-out training examples agree.")
     with st.popover(f"Repairs: {on} on" if on else "Repairs", width="stretch", key="more.repairs", on_change="rerun") as more:
         for name, known in repairs().items() if more.open else ():
-            state.remember(f"repair.{name}", lambda name=name: name in recipe.repairs)
+            state.write(f"repair.{name}", name in recipe.repairs)
             st.toggle(known.title, key=f"repair.{name}", on_change=state.turn_repair, args=(name,), help=f"{known.summary} {known.reference}.")
 
 

@@ -1,6 +1,6 @@
 """The only user of session_state and query_params. The modules in here hold the parts; this is the list of what pages may call."""
 
-from app.state.address import HIDEABLE, JUDGES, add, asked, begin, chosen_hidden, chosen_presenting, link, publish
+from app.state.address import HIDEABLE, JUDGES, OPENING, add, asked, begin, chosen_hidden, chosen_presenting, link, publish
 from app.state.edits import commit, fold_edits, pin, redo, release_pins, reset, set_recipe, switch_solo, undo, with_whole
 from app.state.mirror import knob_key, set_focus, show_focus
 from app.state.picking import add_own, chosen_layer, chosen_network, chosen_split, open_network, titles
@@ -21,7 +21,9 @@ from app.state.session import (
     shown,
     solo,
     split,
+    value,
     version,
+    write,
 )
 from app.state.shelf import (
     ORIGINAL,
@@ -43,10 +45,11 @@ from app.state.shelf import (
 from app.state.widgets import change_method, suggest_repairs, switch_coding, toggle_coding, turn, turn_first, turn_repair
 
 __all__ = [
-    "HIDEABLE", "JUDGES", "ORIGINAL", "SCREEN", "add", "add_own", "asked", "begin", "change_method", "choose_side", "chosen_hidden", "chosen_layer",
-    "chosen_network", "chosen_presenting", "chosen_preset", "chosen_split", "commit", "dial_step", "focus", "fold_edits", "hidden",
-    "history", "knob_key", "last_preset", "learn", "link", "load", "network", "notes", "open_network", "owner", "picks", "pin", "presenting",
-    "publish", "recall", "recipe", "redo", "release_pins", "remember", "remove", "reset", "restore", "set_focus", "set_recipe", "shadow",
-    "shelf", "show_focus", "show_preset", "shown", "side_recipe", "sides", "solo", "split", "suggest_repairs", "swap", "switch_coding",
-    "switch_solo", "take", "titles", "toggle_coding", "turn", "turn_first", "turn_repair", "undo", "version", "with_whole", "write",
+    "HIDEABLE", "JUDGES", "OPENING", "ORIGINAL", "SCREEN", "add", "add_own", "asked", "begin", "change_method", "choose_side",
+    "chosen_hidden", "chosen_layer", "chosen_network", "chosen_presenting", "chosen_preset", "chosen_split", "commit", "dial_step", "focus",
+    "fold_edits", "hidden", "history", "knob_key", "last_preset", "learn", "link", "load", "network", "notes", "open_network", "owner",
+    "picks", "pin", "presenting", "publish", "recall", "recipe", "redo", "release_pins", "remember", "remove", "reset", "restore",
+    "set_focus", "set_recipe", "shadow", "shelf", "show_focus", "show_preset", "shown", "side_recipe", "sides", "solo", "split",
+    "suggest_repairs", "swap", "switch_coding", "switch_solo", "take", "titles", "toggle_coding", "turn", "turn_first", "turn_repair",
+    "undo", "value", "version", "with_whole", "write",
 ]
