@@ -38,7 +38,7 @@ def _row(layer: str, chain: tuple[Step, ...], i: int, each: Step) -> None:
     state.write(f"{key}.on", each.on)
     name = method(each.method).title
     switch.toggle(f"Step {i + 1}, {name}, is on", key=f"{key}.on", label_visibility="collapsed", on_change=_switch, args=(layer, chain, i))
-    settings = ", ".join(parts.shown(known(each.method).knob(k), v) for k, v in each.knobs[:2])
+    settings = "".join(f"{known(each.method).knob(k).label.lower()} {parts.shown(known(each.method).knob(k), v)}" for k, v in each.knobs[:1])
     with title.popover(f"{i + 1}. {name}{f' · {settings}' if settings else ''}", width="stretch", key=f"{key}.more", on_change="rerun") as more:
         if more.open:
             st.markdown(method(each.method).summary)

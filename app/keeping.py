@@ -13,11 +13,11 @@ from compression.presets import PRESETS, recorded
 def steps() -> None:
     """Undo, with what it would take back, redo, and reset."""
     past, future = state.history().past, state.history().future
-    left, middle, right = st.columns([6, 2, 4], gap="small")
-    left.button(words.short(past[-1].words, 22) if past else "Undo", key="undo", icon=":material/undo:", on_click=state.undo, disabled=not past,
-                width="stretch", shortcut="Alt+Z", help=f"Take back: {past[-1].words}." if past else "Nothing to take back yet.")
-    middle.button("", key="redo", icon=":material/redo:", on_click=state.redo, disabled=not future, width="stretch", shortcut="Alt+Y",
-                  help=f"Do again: {future[-1].words}." if future else "Nothing to do again.")
+    st.button(words.short(past[-1].words, 26) if past else "Undo", key="undo", icon=":material/undo:", on_click=state.undo, disabled=not past,
+              width="stretch", shortcut="Alt+Z", help=f"Take back: {past[-1].words}. Alt+Z" if past else "Nothing to take back yet.")
+    left, right = st.columns(2, gap="small")
+    left.button("Redo", key="redo", icon=":material/redo:", on_click=state.redo, disabled=not future, width="stretch", shortcut="Alt+Y",
+                help=f"Do again: {future[-1].words}. Alt+Y" if future else "Nothing to do again.")
     right.button("Reset", key="reset", on_click=state.reset, width="stretch", help="Back to what this network opens with. Snapshots are kept.")
 
 
@@ -27,13 +27,9 @@ def presets() -> None:
     st.pills("Preset", list(PRESETS), key="preset", format_func=lambda name: PRESETS[name].title, on_change=state.chosen_preset, width="stretch",
              help=" ".join(f"**{known.title}**: {known.summary}" for known in PRESETS.values()))
     net, last = state.network(), state.last_preset()
-    if now is not None:
-        found = recorded(net).get(now, {}).get(state.split())
-        said = f" Recorded: {words.within(*(found[k] for k in ('accuracy', 'low', 'high')))} on {found['n']:,} {state.split()} examples." \
-            if found else ""
-        st.markdown(f":small[{PRESETS[now].summary}{said}]")
-    elif last is not None:
-        st.markdown(f":small[{PRESETS[last].title}, changed. Undo, or pick it again, to go back.]")
+    found = recorded(net).get(now or "", {}).get(state.split())
+    st.markdown(":small[" + (f"Recorded: {words.within(found['accuracy'], found['low'], found['high'])} of {found['n']:,} {state.split()} examples"
+                             if found else PRESETS[now].title if now else f"{PRESETS[last].title}, changed" if last else "A recipe of your own") + "]")
 
 
 def snapshots() -> None:

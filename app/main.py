@@ -24,7 +24,7 @@ STYLE = """<style>
 </style>"""  # keys are named in the buttons' help; shown in them they leave no room for words
 PRESENTER = """<style>
 html {font-size: 20px}
-[data-testid="stToolbar"], [data-testid="stToastContainer"], .chart-save {display: none}
+[data-testid="stToastContainer"], .chart-save {display: none}
 </style>"""
 
 st.set_page_config("Shrinkscope", str(ROOT / "app" / "static" / "favicon.png"), layout="wide")

@@ -66,7 +66,8 @@ def _deep(network: Network) -> Recipe:
 
 
 def recorded(network: Network) -> Mapping[str, Any]:
-    """What was measured of the presets on a network that ships: name -> recipe, file_bytes, and for each split accuracy, low, high, n, changed.
+    """What was measured of the presets on a network that ships: name -> file_bytes, for each split accuracy, low,
+    high, n and changed, and the recipe where it was chosen by measuring.
 
     Empty for any other network, also for other weights of the same architecture.
     """

@@ -74,7 +74,7 @@ def show(
             "alt": alt,
             "height": height,
             "click": on_click is not None,
-            "library": f"app/static/{LIBRARY.name}?v={plotly.__version__}",
+            "source": f"app/static/{LIBRARY.name}?v={plotly.__version__}",
         },
         height=height,
         on_click_change=lambda: on_click(st.session_state[key]["click"]) if on_click else None,

@@ -18,13 +18,24 @@ function load(path) {
   return window.shrinkscopePlotly
 }
 
+// The page's letters, in pixels: larger in presenter mode.
+const letters = () => parseFloat(getComputedStyle(document.documentElement).fontSize) || 16
+
+// A figure's own sizes of letters are for pages of 16 pixels.
+function grown(part, times) {
+  if (Array.isArray(part)) return part.map(each => grown(each, times))
+  if (part === null || typeof part !== "object") return part
+  const font = part.font?.size ? { font: { ...part.font, size: part.font.size * times } } : {}
+  return { ...Object.fromEntries(Object.entries(part).map(([key, each]) => [key, grown(each, times)])), ...font }
+}
+
 function theme(element) {
   const style = getComputedStyle(element)
   const read = name => style.getPropertyValue(`--st-${name}`).trim()
   const text = read("text-color")
   const line = read("border-color")
   const ground = read("background-color")
-  const size = Math.round(0.8125 * parseFloat(read("base-font-size") || 16))
+  const size = Math.round(0.8125 * letters())
   const font = { family: read("font"), size, color: text }
   const axis = {
     color: text,
@@ -91,7 +102,7 @@ class Chart {
     this.root.style.height = `${data.height}px`
     this.root.classList.toggle("chart-clicks", data.click)
     if (this.plot.getAttribute("aria-label") !== data.alt) this.plot.setAttribute("aria-label", data.alt)
-    load(data.library).then(plotly => {
+    load(data.source).then(plotly => {
       this.plotly = plotly
       this.ask()
     }, () => this.lose())
@@ -117,7 +128,8 @@ class Chart {
     if (this.drawn && drawn.every((part, i) => part === this.drawn[i])) return
     this.drawn = drawn
     this.ground = ground
-    const { data, layout = {} } = JSON.parse(this.data.figure)
+    const { data, layout: plain = {} } = JSON.parse(this.data.figure)
+    const layout = letters() === 16 ? plain : grown(plain, letters() / 16)
     const fresh = { uirevision: "kept", ...layout, template, width, height: this.data.height }
     await this.plotly.react(this.plot, data, fresh, { displayModeBar: false, displaylogo: false })
     if (this.root.dataset.state !== "ready") this.plot.on("plotly_click", event => this.click(event))

@@ -44,7 +44,8 @@ def bench(name):
     found = {}
     for which in PRESETS:
         recipe = chosen.get(which) or preset(which, net)
-        row = {"recipe": json.loads(to_json(recipe)), "file_bytes": size_of(compress(net, recipe))}
+        row = {"recipe": json.loads(to_json(recipe))} if which in chosen else {}
+        row |= {"file_bytes": size_of(compress(net, recipe))}
         for split in ("validation", "test"):
             q = measured([recipe], split)[0].quality
             row[split] = {"accuracy": q.accuracy.value, "low": q.accuracy.low, "high": q.accuracy.high, "n": q.n, "changed": q.changed,
