@@ -1,0 +1,141 @@
+"""Scans, studies, repairs and rewritings on the pages, without a browser."""
+
+import re
+import time
+
+import pytest
+from screen import OPENING, SMALL, agrees, cold, edit, healthy, measured, nobody_left, opened, press, put, recipe_of, texts, turned, wait_for_button  # noqa: F401 (two of them are fixtures)
+
+from app import words
+from compression.apply import compress
+from compression.evaluate import evaluate
+from compression.export import pack
+from compression.recipe import Recipe, step
+from compression.score import changed
+from compression.zoo import shipped
+
+
+def test_a_scan_runs_to_its_end_and_again():
+    at = opened("sensitivity", net=SMALL)
+    assert "No scan yet" in texts(at)
+    press(at, "Start scan")
+    wait_for_button(at, "Scan again")
+    layers = len(shipped.load(SMALL).layers)
+    assert f"{7 * layers} of {7 * layers} cells settled" in texts(at)
+    turned(at, "explore")
+    turned(at, "sensitivity")
+    assert f"{7 * layers} of {7 * layers} cells settled" in texts(at), "the results stay"
+    for name in ("pruning.wanda", "lowrank.svd", "lowrank.tucker2", "sharing.kmeans", "quantization.uniform"):
+        put(at, "scan.method", name)
+        healthy(at)
+        press(at, ("Start scan", "Scan again"))
+        wait_for_button(at, "Scan again")
+
+
+def test_a_stopped_scan_keeps_what_it_has_and_goes_on():
+    at = opened("sensitivity", net="resnet-20")
+    press(at, "Start scan")
+    for _ in range(1200):
+        if "Outlined" in texts(at) or not any(b.label.startswith("Stop") for b in at.button):
+            break
+        time.sleep(0.1)
+        at.run()
+    if any(b.label.startswith("Stop") for b in at.button):
+        press(at, "Stop")
+    wait_for_button(at, ("Go on", "Scan again"))
+    kept = int(re.search(r"(\d+) of 154 cells settled", texts(at))[1])
+    at.run()
+    assert f"{kept} of 154 cells settled" in texts(healthy(at))
+    if kept < 154:
+        press(at, "Go on")
+        wait_for_button(at, "Scan again")
+    assert "154 of 154 cells settled" in texts(at)
+
+
+def test_the_limit_of_each_layer_is_found_by_halving():
+    at = opened("sensitivity", net=SMALL)
+    put(at, "scan.look", "the limit of each layer")
+    press(at, "Start scan")
+    wait_for_button(at, "Scan again")
+    assert "if more never helps" in texts(healthy(at))
+
+
+def test_a_study_runs_to_its_end_and_its_table_agrees_with_plain_python():
+    at = opened("trade-off", net=SMALL)
+    assert "No study yet" in texts(at)
+    put(at, "study.until", "all examples")
+    press(at, "Measure the recipes")
+    wait_for_button(at, "Measure again")
+    assert "36 of 36 recipes measured" in texts(at)
+    table = at.dataframe[0].value
+    assert len(table) == 36
+    net = shipped.load(SMALL)
+    for row in (0, 17, 35):
+        found = re.fullmatch(r"(?:(\d+) % zero)?(?:, )?(?:(\d+) bit)?|original", table["recipe"][row])
+        sparsity, bits = int(found[1] or 0) / 100, int(found[2] or 32)
+        recipe = Recipe((step("pruning.magnitude", sparsity=sparsity), step("quantization.uniform", bits=bits)))
+        done = compress(net, recipe)
+        assert table["size KB"][row] == pytest.approx(len(pack(done)) / 1e3)
+        quality = list(evaluate(net, changed(done, done.weights()), net.data["validation"]))[-1].quality
+        assert table["accuracy %"][row] == pytest.approx(100 * quality.accuracy.value)
+    best = table[table["on the front"]].sort_values("size KB")
+    assert best["accuracy %"].is_monotonic_increasing
+    for _, row in table.iterrows():
+        beaten = ((table["size KB"] <= row["size KB"]) & (table["accuracy %"] >= row["accuracy %"])
+                  & ((table["size KB"] < row["size KB"]) | (table["accuracy %"] > row["accuracy %"]))).any()
+        assert row["on the front"] == (not beaten) or not row["on the front"]
+
+
+def test_a_stopped_study_keeps_what_it_has():
+    at = opened("trade-off")
+    press(at, "Measure the recipes")
+    for _ in range(600):
+        if any(re.match(r"Stop, keep [1-9]", b.label) for b in at.button):
+            break
+        time.sleep(0.1)
+        at.run()
+    press(at, "Stop")
+    wait_for_button(at, "Measure again")
+    kept = re.search(r"(\d+) of 36 recipes measured", texts(at))
+    assert 1 <= int(kept[1]) < 36
+    assert len(at.dataframe[0].value) == int(kept[1])
+
+
+def test_two_people_share_no_state():
+    one, two = opened(), opened(net="lenet-300-100")
+    put(one, "dial.sparsity", 0.9)
+    edit(one, {0: {"locked": True}})
+    two.run()
+    agrees(two, "lenet-300-100", Recipe(OPENING))
+    one.run()
+    agrees(one, "lenet-5", Recipe(OPENING).with_default(step("pruning.magnitude", sparsity=0.9)).with_lock("conv1", True))
+
+
+def test_a_click_repairs_and_a_second_takes_it_off():
+    at = opened(net="resnet-20")
+    put(at, "dial.sparsity", 0.7)
+    measured(at)
+    before = at.markdown[0].value
+    press(at, "Repair in one click")
+    recipe = Recipe((step("pruning.magnitude", sparsity=0.7),), repairs=("norms", "survivors"))
+    assert recipe_of(at).repairs == recipe.repairs and at.query_params["repair"] == "norms~survivors"
+    measured(at, ("so far", "measuring", "estimated", "repairing"))
+    done = compress(shipped.load("resnet-20"), recipe)
+    data = shipped.load("resnet-20").data["validation"]
+    quality = list(evaluate(done.network, changed(done, done.weights()), data))[-1].quality
+    assert f"**{words.within(*quality.accuracy)}**" in at.markdown[0].value
+    assert all(f"✓ {note.title}" in texts(at) for note in done.notes)
+    press(at, "Take the repairs off")
+    measured(at)
+    assert at.markdown[0].value == before and not recipe_of(at).repairs
+
+
+def test_a_rewriting_of_the_whole_network_comes_first():
+    at = opened(net="resnet-20")
+    put(at, "first.rewriting.fold_norms", True)
+    recipe = Recipe(OPENING, first=(step("rewriting.fold_norms"),))
+    assert recipe_of(at).first == recipe.first and at.query_params["first"] == "fold_norms"
+    done = compress(shipped.load("resnet-20"), recipe)
+    assert {m.label: m.value for m in at.metric}["Size of the file"] == words.size(len(pack(done)))
+    put(at, "first.rewriting.fold_norms", False)
+    agrees(at, "resnet-20", Recipe(OPENING))
