@@ -18,7 +18,7 @@ from compression.registry import known as known_of
 from compression.registry import method
 
 FAMILY = {"rewriting": "Whole network", "lowrank": "Low rank", "pruning": "Pruning", "sharing": "Sharing", "quantization": "Quantization",
-          "coding": "Coding"}
+          "coding": "Coding", "papers": "Deep Compression"}
 FIRST = {"lowrank": "lowrank.svd", "pruning": "pruning.magnitude", "sharing": "sharing.kmeans", "quantization": "quantization.uniform",
          "coding": "coding.huffman"}
 WIDE = 20  # characters of all rungs together, with three more for each, that fit beside one another in the narrow column

@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 import plotly.graph_objects as go
 
-from app.plots import BEST, GONE, NEW, OLD
+from app.plots import BEST, FOURTH, GONE, NEW, OLD
 from app.plots import _figure as figure
 
 DIVERGING = [[0, NEW], [0.5, "#FFFFFF"], [1, GONE]]
@@ -107,3 +107,15 @@ def rewritten(names: Sequence[str], before: Sequence[float], after: Sequence[flo
     return figure("How far does the largest weight stand out?", "largest weight beside the root of the mean square", "", dots,
                   subtitle="ring: before · dot: after; left is easier to quantize", xaxis_rangemode="tozero",
                   yaxis={"autorange": "reversed", "automargin": True, "ticksuffix": " ", "type": "category"})
+
+
+def slices(counts: Mapping[str, int]) -> go.Figure:
+    """What a file holds: its slices one on top of the other, in bytes, up to its length."""
+    named, sizes = [word.replace(" ", "<br>") for word in counts], np.array(list(counts.values())) / 1e3
+    total = float(sizes.sum())
+    bars = {"type": "waterfall", "x": [*named, "file"], "y": [*sizes, total], "measure": ["relative"] * len(sizes) + ["total"],
+            "text": [f"{s:,.2f}" for s in (*sizes, total)], "textposition": "outside", "increasing": {"marker": {"color": FOURTH}},
+            "totals": {"marker": {"color": NEW}}, "connector": {"line": {"color": OLD, "width": 1, "dash": "dot"}},
+            "hovertemplate": "%{x}: %{text} KB<extra></extra>", "cliponaxis": False}
+    return figure("What does the file hold?", "", "bytes so far (KB)", [bars], bargap=0.35, xaxis_tickangle=0,
+                  yaxis_range=[0, 1.16 * max(total, 1e-3)])

@@ -1,8 +1,12 @@
 """Deep Compression in three steps: the file is its slices and decodes bit for bit, places are stored the cheapest way, and what is lost."""
 
+from pathlib import Path
+
 import pytest
 import torch
+from streamlit.testing.v1 import AppTest
 
+from app import jobs, words, written
 from compression.apply import compress, encode, up_to
 from compression.encoded import Codes, Dense, from_bytes
 from compression.evaluate import evaluate
@@ -94,3 +98,47 @@ def test_huffman_codes_both_values_and_distances():
     plain = encode(layer, (step("pruning.relative_index", sparsity=0.92, index=8), step("sharing.lloyd", bits=5)))[0]
     assert isinstance(plain.places, Codes) and not isinstance(plain.values, Dense)
     assert form.places.nbytes < plain.places.nbytes and form.values.nbytes < plain.values.nbytes
+
+
+@pytest.mark.parametrize("name, recipe", ALL)
+def test_the_page_measures_the_file_that_is_written(name, recipe):
+    net = shipped.load(name)
+    found, file = written.written(net, recipe), pack(compress(net, recipe))
+    assert found.stages["coded"] == len(file) == sum(found.slices.values()) and list(found.stages) == ["original", "pruned", "shared", "coded"]
+    assert found.read_back == found.numbers == net.parameters == SHAPES[name]
+    for part in found.parts:
+        assert sum(part.slices.values()) == encode(net.layer(part.layer), recipe.chain(part.layer))[0].nbytes
+
+
+def test_a_number_that_is_not_read_back_is_counted(monkeypatch):
+    def damaged(data):
+        found = unpack(data)
+        found["fc3.bias"][0] += 1
+        return found
+
+    monkeypatch.setattr(written, "unpack", damaged)
+    found = written._written(shipped.load("lenet-300-100"), DEEP_COMPRESSION["lenet-300-100"])
+    assert found.numbers - found.read_back == 1
+
+
+@pytest.mark.parametrize("name", PAPER)
+def test_the_page_shows_ours_beside_the_papers(name):
+    net, quoted = shipped.load(name), PAPER[name]
+    at = AppTest.from_file(str(Path(__file__).parents[1] / "app" / "main.py"), default_timeout=300)
+    at.query_params.update({"net": name, "method": "deep-compression"})
+    at.run()
+    at._page_hash = next(key for key, info in at._registered_pages.items() if info["url_pathname"] == "methods")
+    at.run()
+    assert not at.exception and not at.warning
+    shown = {m.label: (m.value, m.delta) for m in at.metric}
+    sizes = size_of(compress(net, Recipe())), size_of(compress(net, DEEP_COMPRESSION[name]))
+    assert shown["Size of the file"] == (words.size(sizes[1]), f"{sizes[0] / sizes[1]:.1f}× smaller")
+    assert shown["The paper’s file"] == (f"{quoted.after} KB", f"{quoted.ratio:g}× smaller") and "MNIST, was" in shown["The paper’s error"][1]
+    said = f"{[m.value for m in at.markdown]}"
+    assert f"add up to {sizes[1]:,} bytes" in said and f"{net.parameters:,} of {net.parameters:,} stored numbers are the same, bit for bit" in said
+    assert "Fashion-MNIST, with nothing retrained" in at.caption[0].value
+    next(b for b in at.button if b.label == "Use this recipe").click()
+    at.run()
+    assert at.session_state["recipe"].overrides == DEEP_COMPRESSION[name].overrides
+    for pool in (jobs.quick, jobs.long):
+        pool.drop_all("")

@@ -2,7 +2,7 @@
 
 import streamlit as st
 
-from app import bench, contrast, pace, state, trial, waiting, whole, words
+from app import bench, contrast, pace, papers, state, trial, waiting, whole, words
 from app.bench import FAMILY, FIRST
 from app.readiness import Wanted
 from compression.link import chain_of, chain_text
@@ -26,6 +26,9 @@ def show() -> None:
                                   width="stretch", required=True, persist_state="session")
     if family == "rewriting":
         whole.show()
+        return
+    if family == "papers":
+        papers.show()
         return
     net = state.network()
     left, right = st.columns(2, gap="large")
@@ -59,6 +62,9 @@ def show() -> None:
 def _follow(link: str) -> None:
     """Have what a link asks for picked: the last of its steps with its settings, and those before it stacked."""
     if not link:
+        return
+    if link == papers.LINK:
+        state.recall("bench.family", "papers")
         return
     try:
         *before, last = chain_of(link)

@@ -6,11 +6,13 @@ import re
 import pytest
 
 from app import words
-from compression.apply import encode
+from compression.apply import compress, encode
 from compression.link import chain_text
 from compression.recipe import step
 from compression.registry import method, methods, rewrites
+from compression.score import size_of
 from compression.zoo import shipped
+from compression.zoo.recipes import DEEP_COMPRESSION, PAPER
 
 PATIENCE = 1000 * float(os.environ.get("PATIENCE", "60"))  # ms until a page that does not answer fails
 KINDS = {
@@ -128,6 +130,22 @@ def test_rewritings_are_tried_on_the_network(visit, server, settled):
         why = rewrites()[name].refuses(net)
         page.get_by_text(why or re.compile(rf"of {len(net.layers)} layers change")).first.wait_for(timeout=PATIENCE)
         whole(page)
+
+
+def test_deep_compression_is_written_read_back_and_held_against_the_paper(visit, server, settled):
+    page = start(visit, server, settled, net="lenet-300-100", method="deep-compression")
+    for name in ("lenet-300-100", "lenet-5"):
+        net = shipped.load(name)
+        if name == "lenet-5":
+            page.get_by_role("button", name=f"Open {net.title}").click()
+        length = size_of(compress(net, DEEP_COMPRESSION[name]))
+        page.get_by_text(f"The slices add up to {length:,} bytes").wait_for(timeout=PATIENCE)
+        settled(page)
+        assert card(page, "Size of the file") == words.size(length) and card(page, "The paper’s file") == f"{PAPER[name].after} KB"
+        assert page.get_by_text("stored numbers are the same, bit for bit").count() == 1 and "method=deep-compression" in page.url
+        whole(page)
+        bars = page.locator(".st-key-papers-slices .waterfalllayer .point")
+        assert bars.count() == 7, "six slices and the file"
 
 
 def test_a_row_of_the_list_opens_its_method(visit, server, settled):
