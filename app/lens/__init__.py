@@ -1,12 +1,16 @@
 """The lens: one layer's weights, levels, spectrum and entries, redrawn in the browser while one of its dials is dragged."""
 
+import json
 from collections.abc import Callable
+from hashlib import blake2b
 from pathlib import Path
+from typing import Any
 
 import streamlit as st
 
 from app.dials import DIALS
 from app.lens import work
+from app.lens.ladder import Array
 from app.lens.shipping import pack
 from app.lens.steps import ladder, place, settings, turned
 from compression.network import Network
@@ -31,28 +35,42 @@ def show(net: Network, layer: str, recipe: Recipe, owner: str, key: str, on_comm
     step at its new rung; then the whole page runs. `owner` names the job that finds what takes long, as state.owner does.
     What Python says next is shown, whether it is what was dialled or not: undo, presets and other widgets move the dials so.
     """
+    st.session_state.pop(f"{key}.turned", None)
     _panel(net, layer, recipe, owner, key, on_commit)
 
 
 @st.fragment
 def _panel(net: Network, layer: str, recipe: Recipe, owner: str, key: str, on_commit: Callable[[Step], None]) -> None:
-    said = st.session_state.get(key) or {}
-    if st.session_state.pop(f"{key}.turned", False):
+    if st.session_state.get(f"{key}.turned"):
         st.rerun()  # a fragment's widgets run the fragment alone, and all of the page depends on the recipe
-    steps = settings(recipe, layer)
+    said = st.session_state.get(key) or {}
     view = said.get("view") if said.get("view") in VIEWS else "weights"
+    steps = settings(recipe, layer)
     found = work.find(net, layer, steps, owner, VIEWS[view])
-    read, numbers = pack(found.tables) if found.tables else ({"layer": layer}, b"")
+    read, numbers = pack(found.tables) if found.tables else ({"layer": layer}, None)
+    read |= {"view": view, "heard": st.session_state.get(f"{key}.heard", 0), "busy": found.busy, "error": found.error,
+             "locked": recipe.is_locked(layer), "largest": work.largest(net)}
 
     def turn() -> None:
         asked = st.session_state[key]["turn"]
         which, at = asked["dial"], int(asked["rung"])
         here = place(steps, which)
-        if asked["layer"] == layer and which in DIALS and 0 <= at < len(ladder(steps[here])):
+        if asked["layer"] == layer and 0 <= at < len(ladder(steps[here])):
             on_commit(turned(steps, here, ladder(steps[here])[at])[here])
             st.session_state[f"{key}.turned"] = True
+        st.session_state[f"{key}.heard"] = int(asked["n"])
 
-    read |= {"view": view, "heard": (said.get("turn") or {}).get("n", 0), "busy": found.busy, "error": found.error,
-             "locked": recipe.is_locked(layer), "largest": work.largest(net)}
-    _mount(key=key, data={"read": read, "numbers": numbers}, default={"view": "weights", "turn": None},
+    _mount(key=key, data={"read": read | {"serial": _serial(key, read, numbers)}, "numbers": numbers},
            on_turn_change=turn, on_view_change=lambda: None, on_more_change=lambda: None)
+
+
+def _serial(key: str, read: dict[str, Any], numbers: Array | None) -> int:
+    """A number that is another one whenever something else is sent than last time.
+
+    Streamlit refers to a large message that it sent some runs ago instead of sending it again, and fails where runs follow each
+    other so closely that the browser has let go of it meanwhile. With this number, only what was sent last is ever referred to.
+    """
+    digest = blake2b(json.dumps(read).encode() + (b"" if numbers is None else numbers.tobytes())).digest()
+    before, count = st.session_state.get(f"{key}.sent", (b"", 0))
+    st.session_state[f"{key}.sent"] = digest, count + (digest != before)
+    return count + (digest != before)

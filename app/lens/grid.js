@@ -14,7 +14,7 @@ const gridView = {
 
   facts(lens, i) {
     const { off, nbytes, values } = lens.ladders.bits
-    if (Number.isNaN(nbytes[i])) return null
+    if (Number.isNaN(nbytes[i]) || !lens.leaf) return null
     const { levels, counts, of } = this.at(lens, i)
     if (i === off) return ["none", "every weight keeps its own value"]
     if (!levels.length) return [count(2 ** values[i]), "closer together than can be drawn"]

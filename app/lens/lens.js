@@ -36,30 +36,28 @@ class Lens {
   }
 
   update({ read, numbers }, send, trigger) {
-    Object.assign(this, { send, trigger })
-    const other = read.layer !== this.layer
-    this.layer = read.layer
+    const { view, heard, parts, ...told } = read.parts ? unpack(read, numbers) : read
+    const other = told.layer !== this.layer
     if (other) this.letGo()
-    if (this.turns === undefined || read.heard > this.turns) this.turns = read.heard
-    if (this.view === undefined) this.view = read.view
-    this.root.dataset.state = read.parts ? "ready" : "waiting"
-    Object.assign(this, { busy: read.busy, error: read.error, locked: read.locked, largest: read.largest })
-    if (read.parts) this.take(unpack(read, numbers), other)
+    Object.assign(this, { send, trigger }, told)
+    this.view ??= view // from then on the person's
+    this.turns = Math.max(this.turns ?? 0, heard)
+    if (parts) this.take(heard, other)
+    this.root.dataset.state = parts ? "ready" : "waiting"
     this.show()
     this.askForMore()
   }
 
-  take(read, other) {
-    Object.assign(this, read)
+  take(heard, other) {
     this.before = joined(this.weights.counts, this.bins)
     this.edges = binEdges(this.bins, this.weights.most)
     this.bytes = 4 * this.weights.count
     this.moved = this.ladders.sparsity.moved
     for (const name of DIALS) {
-      const heard = !this.sent || this.sent.n <= read.heard || this.sent.dial !== name
-      if (other || (heard && this.held !== name && !this.timer)) this.rungs[name] = this.ladders[name].now
+      const answered = !this.sent || this.sent.n <= heard || this.sent.dial !== name
+      if (other || (answered && this.held !== name && !this.timer)) this.rungs[name] = this.ladders[name].now
     }
-    if (this.sent?.n <= read.heard) this.sent = null
+    if (this.sent?.n <= heard) this.sent = null
   }
 
   // Each dial that a view answers has its row, always in the same place.
@@ -169,11 +167,19 @@ class Lens {
     if (small.textContent !== more) small.textContent = more
   }
 
+  // How many settings of the dial on screen are not known yet.
+  unknown() {
+    const { refused, values } = this.ladders[this.dial]
+    if (refused) return 0
+    return values.filter((_, i) => this.costs(this.dial, i).includes(null) || VIEWS[this.view].facts(this, i) === null).length
+  }
+
   say() {
     const ladder = this.ladders?.[this.dial]
-    const measuring = ladder && this.busy && ladder.known < ladder.values.length && !ladder.refused
-    const text = !ladder ? this.error || "Looking at the weights…" : this.error || (this.locked ? "This layer is locked: it stays as it was trained." :
-      ladder.refused || (measuring ? `${count(ladder.known)} of ${plural(ladder.values.length, "setting")} measured so far.` : ""))
+    const [all, open] = ladder ? [ladder.values.length, this.unknown()] : []
+    this.root.dataset.open = open
+    const text = this.error || (!ladder ? "Looking at the weights…" : this.locked ? "This layer is locked: it stays as it was trained." :
+      ladder.refused || (this.busy && open ? `${count(all - open)} of ${plural(all, "setting")} measured so far.` : ""))
     const note = this.find(".note")
     if (note.textContent !== text) note.textContent = text
   }
@@ -278,16 +284,17 @@ class Lens {
     if (rung === now) return
     this.turns += 1
     this.sent = { n: this.turns, layer: this.layer, dial: name, rung }
-    this.send("turn", this.sent)
+    this.trigger("turn", this.sent)
   }
 
-  askForMore() {
+  // While a job is at work: an answer that brings nothing new is not handed on by Streamlit, so that it is asked again anyway.
+  askForMore(wait = AGAIN) {
     clearTimeout(this.asking)
     if (!this.busy || this.closed) return
     this.asking = setTimeout(() => {
-      if (this.held || this.timer) this.askForMore() // nothing runs while a dial is turned
-      else this.trigger("more", Date.now())
-    }, AGAIN)
+      if (!this.held && !this.timer) this.trigger("more", Date.now()) // nothing runs while a dial is turned
+      this.askForMore(this.held || this.timer ? AGAIN : 4 * AGAIN)
+    }, wait)
   }
 
   close() {

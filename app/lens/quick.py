@@ -21,13 +21,26 @@ from compression.recipe import Step
 from compression.sharing.kmeans import Codebooks
 from compression.sketches.codebooks import between
 from compression.sketches.ordered import Ordered, Run
-from compression.sketches.pruned import pruned
 from compression.sketches.quantized import bounds, grid, quantized
 from compression.sketches.spectrum import errors_by_ranks
 
 Found = Iterator[tuple[int, Rung]]
 FLOAT = 4  # bytes of a weight, a scale, an entry of a codebook
 PRUNE, ROUND, CODE = "pruning.magnitude", "quantization.uniform", "coding.huffman"
+
+
+class Gone(NamedTuple):
+    """The smallest magnitudes, which pruning removes."""
+
+    count: int
+    threshold: float  # the largest magnitude among them
+    stays: int  # from this place of the weight on, magnitudes that equal the threshold are kept
+    run: Run  # where they stand among the sorted weights
+
+    def kept(self, values: Array, places: Array) -> Array:
+        """Which of some entries, at these places of the weight, are kept."""
+        size = np.abs(values)
+        return (size > self.threshold) | ((size == self.threshold) & (places >= self.stays)) if self.count else np.ones(values.shape, bool)
 
 
 class Left(NamedTuple):
@@ -43,22 +56,17 @@ def pruning(layer: Layer, steps: Steps, at: int, source: Ordered) -> Found:
     """Magnitude pruning of the weights as trained, then perhaps uniform quantization with one scale, and Huffman coding."""
     after = running(steps[at + 1 :])
     names = [s.method for s in after]
-    known = steps[at].method == PRUNE and not running(steps[:at]) and names in ([], [CODE], [ROUND], [ROUND, CODE])
-    if not known or (ROUND in names and not _one_scale(after[0], pruned=True)):
+    if steps[at].method != PRUNE or running(steps[:at]) or names not in ([], [CODE], [ROUND], [ROUND, CODE]):
         return
-    values, n, coded, flat = ladder(steps[at]), source.size, CODE in names, _flat(layer)
-    told, signal, first = pruned(source, values), float(source.all.second[0]), corner(layer.weight.numpy())
-    for i, asked in enumerate(values):
-        k, threshold = round(float(asked) * n), float(told.threshold[i])
-        if _tied(source, k, threshold) or k == n or (k == 0 and ROUND in names and not _one_scale(after[0], pruned=False)):
+    n, coded, flat, signal = source.size, CODE in names, _flat(layer), float(source.all.second[0])
+    for i, asked in enumerate(ladder(steps[at])):
+        k = round(float(asked) * n)
+        if k == n or (ROUND in names and not _one_scale(after[0], pruned=k > 0)):
             continue
-        picture = Removed(float(told.sparsity[i]), threshold if k else None)
-        cut, stay = source.smallest([k]), np.abs(first) > threshold if k else np.ones(first.shape, bool)
-        if ROUND in names:
-            left = _uniform(source, cut, after[0], int(after[0]["bits"]), first, stay, coded)
-        else:
-            left = Left(float(told.lost[i]), FLOAT * (n - k), np.where(stay, first, 0), NOTHING)
-        yield i, Rung(left.nbytes + _places(flat, threshold, k, coded), _decibels(left.noise, signal), left.corner, picture)
+        gone = _gone(source, flat, k)
+        picture = Removed(max(k, source.zeros) / n, gone.threshold if k else None)
+        left = _uniform(layer, source, gone, after[0], int(after[0]["bits"]), coded) if ROUND in names else _as_it_is(layer, n, gone)
+        yield i, Rung(left.nbytes + _places(flat, gone, coded), _decibels(left.noise, signal), left.corner, picture)
 
 
 def rounding(layer: Layer, steps: Steps, at: int, source: Ordered, books: Any) -> Found:
@@ -69,25 +77,22 @@ def rounding(layer: Layer, steps: Steps, at: int, source: Ordered, books: Any) -
     before, after = running(steps[:at]), [s.method for s in running(steps[at + 1 :])]
     if [s.method for s in before] not in ([], [PRUNE]) or after not in ([], [CODE]):
         return
-    n, coded, signal = source.size, bool(after), float(source.all.second[0])
+    n, coded, flat = source.size, bool(after), _flat(layer)
     k = round(float(before[0]["sparsity"]) * n) if before else 0
-    cut = source.smallest([k])
-    threshold = float(cut.threshold[0])
-    if _tied(source, k, threshold) or k == n:
+    if k == n:
         return
-    first = corner(layer.weight.numpy())
-    stay = np.abs(first) > threshold if k else np.ones(first.shape, bool)
-    beside = _places(_flat(layer), threshold, k, coded)
+    gone = _gone(source, flat, k)
+    beside = _places(flat, gone, coded)
     for i, bits in enumerate(ladder(steps[at])):
         if bits == 32:
-            left = Left(_energy(cut), FLOAT * (n - k), np.where(stay, first, 0), NOTHING)
+            left = _as_it_is(layer, n, gone)
         elif isinstance(books, Codebooks):
-            left = _shared(source, cut, books, int(bits), first, stay, coded)
+            left = _shared(layer, source, gone, books, int(bits), coded)
         elif _one_scale(steps[at], pruned=k > 0):
-            left = _uniform(source, cut, steps[at], int(bits), first, stay, coded)
+            left = _uniform(layer, source, gone, steps[at], int(bits), coded)
         else:
             continue
-        yield i, Rung(left.nbytes + beside, _decibels(left.noise, signal), left.corner, left.picture)
+        yield i, Rung(left.nbytes + beside, _decibels(left.noise, float(source.all.second[0])), left.corner, left.picture)
 
 
 def decomposing(layer: Layer, steps: Steps, at: int, found: Any) -> Found:
@@ -127,8 +132,15 @@ def _flat(layer: Layer) -> Array:
     return layer.weight.numpy().ravel()
 
 
-def _energy(cut: Run) -> float:
-    return float(cut.end.second[0] - cut.start.second[0])
+def _corner(layer: Layer, gone: Gone) -> tuple[Array, Array]:
+    """The first entries of a weight, and which of them are kept."""
+    first = corner(layer.weight.numpy())
+    row = layer.weight[0].numel() if layer.weight.ndim > 1 else 0
+    return first, gone.kept(first, np.arange(first.shape[0])[:, None] * row + np.arange(first.shape[1]))
+
+
+def _energy(gone: Gone) -> float:
+    return float(gone.run.end.second[0] - gone.run.start.second[0])
 
 
 def _one_scale(step: Step, pruned: bool) -> bool:
@@ -137,55 +149,73 @@ def _one_scale(step: Step, pruned: bool) -> bool:
     return step.method == ROUND and step["per"] in per and (step["clip"], step["rounding"], step["narrow"]) == ("minmax", "nearest", False)
 
 
-def _tied(source: Ordered, k: int, threshold: float) -> bool:
-    """Whether some of the magnitudes at the threshold go and some stay, so that it depends on where they stand."""
-    ends = np.float32(threshold)
-    upto = int(np.searchsorted(source.values, ends, "right") - np.searchsorted(source.values, -ends))
-    return k > 0 and upto != k
+def _gone(source: Ordered, flat: Array, k: int) -> Gone:
+    """The k smallest magnitudes as magnitude pruning takes them: of those that equal the largest, the first ones in the weight."""
+    run = source.smallest([k])
+    most = np.float32(run.threshold[0])
+    low, high = np.searchsorted(source.values, -most), np.searchsorted(source.values, most, "right")
+    if not k or high - low == k:
+        return Gone(k, float(most), len(flat), run)
+    equal = np.flatnonzero(np.abs(flat) == most)
+    first, last = np.searchsorted(source.values, -most, "right"), np.searchsorted(source.values, most)
+    going = k - int(max(last - first, 0))
+    below = int((flat[equal[:going]] < 0).sum())
+    start = first - below if most else source.negative
+    return Gone(k, float(most), int(equal[going]), Run(run.threshold, source.upto([start]), source.upto([start + k])))
 
 
-def _outside(source: Ordered, cut: Run, bounds: Array, side: str = "left") -> Array:
-    """How many weights that the cut leaves are before each bound."""
-    start, end = int(cut.start.count[0]), int(cut.end.count[0])
+def _outside(source: Ordered, run: Run, bounds: Array, side: str = "left") -> Array:
+    """How many of the weights that are kept are before each bound."""
+    start, end = int(run.start.count[0]), int(run.end.count[0])
     here = np.searchsorted(source.values, bounds.astype(np.float32), side)
     return np.minimum(here, start) + np.maximum(here - end, 0)
 
 
-def _beyond(source: Ordered, cut: Run, levels: Array) -> float:
-    left, slack = source.size - int(cut.end.count[0] - cut.start.count[0]), 1e-6 * max(-source.least, source.most)
-    low, high = _outside(source, cut, np.array([levels[0] - slack])), _outside(source, cut, np.array([levels[-1] + slack]), "right")
-    return float(low[0] + left - high[0]) / max(left, 1)
+def _beyond(source: Ordered, gone: Gone, levels: Array) -> float:
+    """The share of the kept weights that lie beyond the outermost levels."""
+    left, slack = source.size - gone.count, 1e-6 * max(-source.least, source.most)
+    low = _outside(source, gone.run, np.array([levels[0] - slack]))
+    high = _outside(source, gone.run, np.array([levels[-1] + slack]), "right")
+    return float(low[0] + left - high[0]) / left
 
 
-def _uniform(source: Ordered, cut: Run, step: Step, bits: int, first: Array, stay: Array, coded: bool) -> Left:
-    low = 0.0 if cut.start.count[0] < 1 and cut.end.count[0] > 0 else source.least
-    high = 0.0 if cut.end.count[0] > source.size - 1 else source.most
+def _as_it_is(layer: Layer, n: int, gone: Gone) -> Left:
+    first, stay = _corner(layer, gone)
+    return Left(_energy(gone), FLOAT * (n - gone.count), np.where(stay, first, 0), NOTHING)
+
+
+def _uniform(layer: Layer, source: Ordered, gone: Gone, step: Step, bits: int, coded: bool) -> Left:
+    (first, stay), run = _corner(layer, gone), gone.run
+    low = 0.0 if run.start.count[0] < 1 and gone.count else source.least
+    high = 0.0 if run.end.count[0] > source.size - 1 else source.most
     spaced = grid(low, high, bits, bool(step["symmetric"]))
-    left = quantized(source, spaced, cut)
+    left = quantized(source, spaced, run)
     near = np.where(stay, spaced.levels()[np.searchsorted(bounds(spaced), first, "right")], 0).astype(np.float32)
     zero = 0 if step["symmetric"] else 1 if bits <= 8 else 4
     told = instant.code_bytes(left.counts, bits)
-    picture = Rounded(spaced.levels(), left.counts, _beyond(source, cut, spaced.levels()), "") if bits <= 8 else NOTHING._replace(beyond=None)
+    picture = Rounded(spaced.levels(), left.counts, _beyond(source, gone, spaced.levels()), "") if bits <= 8 else NOTHING._replace(beyond=None)
     return Left(left.squared_error, (told.huffman if coded else told.plain) + FLOAT + zero, near, picture)
 
 
-def _shared(source: Ordered, cut: Run, books: Codebooks, bits: int, first: Array, stay: Array, coded: bool) -> Left:
-    book = books.books[bits].numpy()
+def _shared(layer: Layer, source: Ordered, gone: Gone, books: Codebooks, bits: int, coded: bool) -> Left:
+    (first, stay), book = _corner(layer, gone), books.books[bits].numpy()
     turns = between(book)
-    left = source.size - int(cut.end.count[0] - cut.start.count[0])
-    counts = np.diff(np.concatenate([[0], _outside(source, cut, turns, "right"), [left]])).astype(np.int64)
+    counts = np.diff(np.concatenate([[0], _outside(source, gone.run, turns, "right"), [source.size - gone.count]])).astype(np.int64)
     told = instant.code_bytes(counts, needed(len(book) - 1))
     near = np.where(stay, book[np.searchsorted(turns, first)], 0).astype(np.float32)
-    noise = books.errors[bits] + _energy(cut)
-    return Left(noise, (told.huffman if coded else told.plain) + FLOAT * len(book), near, Rounded(book, counts, _beyond(source, cut, book), ""))
+    picture = Rounded(book, counts, _beyond(source, gone, book), "")
+    return Left(books.errors[bits] + _energy(gone), (told.huffman if coded else told.plain) + FLOAT * len(book), near, picture)
 
 
-def _places(flat: Array, threshold: float, k: int, coded: bool) -> int:
-    """Bytes of places.cheapest_places where the k smallest magnitudes are gone, as Huffman coding leaves them where coded."""
-    n = len(flat)
+def _places(flat: Array, gone: Gone, coded: bool) -> int:
+    """Bytes of places.cheapest_places for what is kept, as Huffman coding leaves them where coded."""
+    n, k = len(flat), gone.count
     if not k or 3 * (n - k) >= n:
         return -(-n // 8) if k else 0
-    kept = np.flatnonzero(np.abs(flat) > threshold)
+    size = np.abs(flat)
+    stay = size > gone.threshold
+    stay[gone.stays :] |= size[gone.stays :] == gone.threshold
+    kept = np.flatnonzero(stay)
     often = np.bincount(np.diff(kept, prepend=-1) - 1)
     gap = np.flatnonzero(often)
     often = often[gap]

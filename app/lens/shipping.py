@@ -55,7 +55,7 @@ def _break_even(tables: Tables) -> float | None:
 
 def _readable(each: Ladder) -> dict[str, Any]:
     return {"title": each.title, "values": list(each.values), "texts": [label(each.dial, v) for v in each.values], "now": each.now,
-            "off": each.off, "refused": each.refused, "known": sum(r.known for r in each.rungs),
+            "off": each.off, "refused": each.refused,
             "moved": any(isinstance(r.picture, Removed) and r.picture.moved for r in each.rungs),
             "of": [r.picture.of if isinstance(r.picture, Rounded) else "" for r in each.rungs]}
 

@@ -19,7 +19,8 @@ from compression.sketches.ordered import Ordered
 from compression.sketches.spectrum import errors_by_rank
 
 SMALL = 4_000_000  # weights that are sorted while a page is drawn
-HEAVY = 4e9  # multiply-adds above which a weight is decomposed only where its spectrum is looked at
+HEAVY = 1e9  # multiply-adds above which a weight is decomposed only where its spectrum is looked at
+AHEAD = 100_000  # weights up to which rungs are carried out also for dials that nobody looks at
 DRAWN = 1024  # singular values at most
 
 
@@ -60,9 +61,10 @@ class Tables(NamedTuple):
 
 
 def tables(layer: Layer, steps: Steps, memo: Memo, owner: str, asked: Sequence[str] = ("sparsity",)) -> Iterator[Tables | None]:
-    """Tables of a layer, again and again, each time with more rungs; the last has them all. None: what comes next may take long.
+    """Tables of a layer, again and again, each time with more rungs. None: what comes next may take long.
 
-    steps: as lens.steps.settings gives them. asked: the dials on screen, which come first; what is heavy is done for those only.
+    steps: as lens.steps.settings gives them. asked: the dials on screen, which come first; the last tables have all of their
+    rungs, and of other dials what is found without much work.
     Rungs are kept in the memo under the owner, which tells this network's layers from others', so that none is looked for twice.
     """
     here = _taught(owner, layer, steps), layer.name
@@ -70,8 +72,10 @@ def tables(layer: Layer, steps: Steps, memo: Memo, owner: str, asked: Sequence[s
         yield None
     source = once(memo, (*here, "order"), lambda: instant.prepare(layer.weight))
     ladders = tuple(_ladder(steps, which, memo.get((*here, which, *_others(steps, which)), ())) for which in DIALS)
-    shown = Tables(layer.name, tuple(layer.weight.shape), once(memo, (*here, "spread"), lambda: spread(source, "weights")), None,
-                   corner(layer.weight.numpy()), (), ladders)
+    shown = Tables(
+        layer.name, tuple(layer.weight.shape), once(memo, (*here, "spread"), lambda: spread(source, "weights")),
+        memo.get((*here, "leaf", running(steps[: place(steps, "bits")]))), corner(layer.weight.numpy()),
+        memo.get((*here, "spectra", steps[place(steps, "rank")].method), ()), ladders)
     for which in DIALS:
         shown = shown.with_rungs(which, {})
     yield shown
@@ -79,7 +83,8 @@ def tables(layer: Layer, steps: Steps, memo: Memo, owner: str, asked: Sequence[s
         if which == "rank" and which not in asked and _work(layer) > HEAVY:
             continue
         try:
-            for new in _climbed(shown, which, _Place(layer, steps, place(steps, which), memo, owner, here), source):
+            there = _Place(layer, steps, place(steps, which), memo, owner, here)
+            for new in _climbed(shown, which, there, source, which in asked or layer.weight.numel() <= AHEAD):
                 shown = new or shown
                 yield new
         finally:
@@ -101,8 +106,11 @@ class _Place(NamedTuple):
         return running(self.steps[: self.at])
 
 
-def _climbed(shown: Tables, which: str, there: _Place, source: Ordered) -> Iterator[Tables | None]:
-    """The tables with one rung of a dial after another: what can be told without carrying it out first, then the rest."""
+def _climbed(shown: Tables, which: str, there: _Place, source: Ordered, whole: bool) -> Iterator[Tables | None]:
+    """The tables with one rung of a dial after another: what can be told without carrying it out first, then the rest.
+
+    whole: carry out every rung of which not all is told; else only the present one.
+    """
     layer, steps, at, memo, owner, here = there
     before, _ = yield from carried(layer, there.before, memo, owner)
     parts = list(leaves(before))
@@ -114,7 +122,8 @@ def _climbed(shown: Tables, which: str, there: _Place, source: Ordered) -> Itera
             yield None
         shown = shown._replace(leaf=once(memo, (*here, "leaf", there.before), lambda: spread(instant.prepare(leaf.values), leaf.what)))
     if which == "rank" and not refused:
-        shown = shown._replace(spectra=(yield from _spectra(there, source)))
+        spectra = memo[(*here, "spectra", steps[at].method)] = yield from _spectra(there, source)
+        shown = shown._replace(spectra=spectra)
     yield shown
     if not refused and not all(r.known for r in shown.ladder(which).rungs):
         for found in _at_once(which, there, source):
@@ -122,7 +131,7 @@ def _climbed(shown: Tables, which: str, there: _Place, source: Ordered) -> Itera
             yield shown if found else None
     values, now = shown.ladder(which).values, shown.ladder(which).now
     aside = Aside(memo, len(there.before))
-    for i in (now,) if refused else coarse_to_fine(len(values), now):
+    for i in coarse_to_fine(len(values), now) if whole and not refused else (now,):
         if values and not shown.ladder(which).rungs[i].known:
             rung_ = yield from measured(layer, steps, at, values[i], aside, owner, shown.weights, leaf)
             shown = shown.with_rungs(which, {i: rung_})

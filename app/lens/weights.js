@@ -11,7 +11,7 @@ const weightsView = {
     if (Number.isNaN(zeros[i])) return null
     const { count: all, most } = lens.weights
     const until = Number.isNaN(threshold[i]) ? "" : `, |w| ≤ ${value(threshold[i], most)}`
-    return [share(zeros[i], 0), `${count(Math.round(zeros[i] * all))} of ${count(all)} are zero${until}`]
+    return [share(zeros[i], 0), `${count(Math.round(zeros[i] * all))} of ${count(all)} set to zero${until}`]
   },
 
   // Of each bin how many are still there; null where that is not known yet.

@@ -1,9 +1,12 @@
 // Numbers with their units, as app/words.py writes them.
-const DIGITS = [0, 1, 2, 3].map(n => new Intl.NumberFormat("en-US", {
-  minimumFractionDigits: n, maximumFractionDigits: n, roundingMode: "halfEven",
-}))
-const fixed = (x, digits) => digits < DIGITS.length ? DIGITS[digits].format(x) : x.toFixed(digits)
-const count = x => DIGITS[0].format(x)
+// So many decimals, halves to the even digit as Python has it, with commas between thousands.
+function fixed(x, digits) {
+  const whole = x * 10 ** digits
+  const half = Number.isInteger(x * 2 ** (digits + 1)) && Math.abs(whole % 1) === 0.5
+  const [before, after] = (half ? 2 * Math.round(whole / 2) / 10 ** digits : x).toFixed(digits).split(".")
+  return [before.replace(/\B(?=(\d{3})+$)/g, ","), after].filter(Boolean).join(".")
+}
+const count = x => fixed(x, 0)
 const minus = text => text.replace("-", "−")
 const three = x => fixed(x, Math.abs(x) >= 100 ? 0 : Math.abs(x) >= 10 ? 1 : 2)
 const share = (x, digits = 1) => `${fixed(100 * x, digits)} %`

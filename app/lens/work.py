@@ -1,6 +1,5 @@
 """Tables of a layer, found while the page is drawn where that is quick, and by a job where it is not."""
 
-import itertools
 import time
 from collections.abc import Sequence
 from typing import NamedTuple
@@ -26,21 +25,20 @@ def find(net: Network, layer: str, steps: Steps, owner: str, asked: Sequence[str
 
     steps: as lens.steps.settings gives them. asked: the dials on screen, which come first.
     """
-    key = (net.digest, net.context.digest if net.data else "", layer, steps, tuple(asked))
-    job = jobs.long.find(owner)
-    if job is None or job.key != key:
-        work, seen, end = tables(net.layer(layer), steps, compute.memo(), net.digest, asked), None, time.monotonic() + AT_ONCE
-        for new in work:
-            seen = new or seen
-            if new is None or time.monotonic() > end:
-                break
-        else:
-            jobs.long.drop(owner)
-            return Found(seen, False, "")
-        job = jobs.long.submit(owner, key, lambda: itertools.chain([seen], work))
-        job.wait(AT_ONCE)
-        return Found(job.latest or seen, True, "")
-    return Found(job.latest, job.running, job.error or "")
+    key = (net.digest, net.context.digest, layer, steps, tuple(asked))
+    job, work = jobs.long.find(owner), tables(net.layer(layer), steps, compute.memo(), net.digest, asked)
+    if job is not None and job.key == key:
+        return Found(job.latest or next(work), job.running, job.error or "")
+    seen, end = None, time.monotonic() + AT_ONCE
+    for new in work:
+        seen = new or seen
+        if new is None or time.monotonic() > end:
+            break
+    else:
+        jobs.long.drop(owner)
+        return Found(seen, False, "")
+    jobs.long.submit(owner, key, lambda: work)
+    return Found(seen, True, "")
 
 
 def largest(net: Network) -> float:
