@@ -25,7 +25,7 @@ sys.path.insert(0, str(ROOT))
 TARGETS = {"release_to_repaint_ms": 400, "first_accuracy_ms": 1000}
 WATCH = """() => {
     const claim = () => document.querySelector('.st-key-claim')?.textContent ?? ''
-    const draws = () => document.querySelector('.st-key-histogram .chart')?.dataset.draws
+    const draws = () => document.querySelector('.st-key-layers-histograms .chart')?.dataset.draws
     const sizes = text => text.match(/[\\d.,]+ [KM]?B \\(/)?.[0]
     const painted = done => requestAnimationFrame(() => {
         const channel = new MessageChannel()
@@ -115,7 +115,7 @@ def browser(presses) -> dict[str, dict[str, list[float]]]:
             page = playwright.chromium.launch(executable_path=path, args=["--no-sandbox", "--disable-gpu"]).new_page(
                 viewport={"width": 1280, "height": 900}, reduced_motion="reduce")
             page.goto(url)
-            page.wait_for_selector(".st-key-histogram .chart[data-state=ready]", timeout=PATIENCE)
+            page.wait_for_selector(".st-key-layers-histograms .chart[data-state=ready]", timeout=PATIENCE)
             for dial, move in moves(page, presses):
                 settle(page)
                 page.evaluate(WATCH)

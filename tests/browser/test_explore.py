@@ -74,14 +74,16 @@ def histogram(network, recipe, name) -> list[int]:
 
 
 def shows(page, network, recipe, layer, split="validation") -> None:
-    """Sentence, cards and histogram of a recipe, once all examples are judged."""
+    """Sentence, cards, the layer's histogram among those of all, and the lens on it, once all examples are judged."""
     parts = expected(network, recipe, split)
     waits_for(page, parts)
-    wanted = histogram(network, recipe, layer)
-    page.wait_for_function("""([wanted]) => {
-        const plot = document.querySelector('.st-key-histogram .chart-plot')
-        return plot._fullData && JSON.stringify(Array.from(plot._fullData[0].y)) === JSON.stringify(wanted)
-    }""", arg=[wanted], timeout=PATIENCE)
+    at = [found.name for found in shipped.load(network).layers].index(layer)
+    page.wait_for_function("""([wanted, trace]) => {
+        const plot = document.querySelector('.st-key-layers-histograms .chart-plot')
+        return plot._fullData && JSON.stringify(Array.from(plot._fullData[trace].y)) === JSON.stringify(wanted)
+    }""", arg=[histogram(network, recipe, layer), 2 * at], timeout=PATIENCE)
+    stored = compress(shipped.load(network), recipe, memo(network)).encoded[layer].nbytes
+    page.locator("[data-fact=size]", has_text=re.compile(f"^{words.size(stored)}$")).wait_for(timeout=PATIENCE)
     cards = page.locator('[data-testid="stMetric"]').all_inner_texts()
     assert parts[0].split(" (")[0].removeprefix(": ") in cards[0], cards
     assert parts[1].split(" ±")[0].removeprefix("ccuracy ") in cards[1], cards
@@ -95,7 +97,7 @@ def press(page, dial, key, times=1) -> None:
 
 def drawn(page, *keys) -> None:
     for key in keys:
-        page.wait_for_selector(f".st-key-{key} .chart[data-state=ready]", timeout=PATIENCE)
+        page.wait_for_selector(".lens[data-state=ready]" if key == "lens" else f".st-key-{key} .chart[data-state=ready]", timeout=PATIENCE)
 
 
 def numbers(page, key, trace) -> int:
@@ -115,10 +117,10 @@ def go(page, title, settled) -> None:
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 def test_a_first_visit_is_full_without_a_click(visit, server, scheme):
     page = visit(server, scheme=scheme)
-    drawn(page, "histogram", "sizes", "layers-histograms", "waterfall")
+    drawn(page, "lens", "sizes", "layers-histograms", "waterfall")
     page.wait_for_function(f"() => ({FILLED})() >= 2 && document.querySelectorAll('.js-plotly-plot .main-svg').length >= 4", timeout=PATIENCE)
     filled = "key => document.querySelectorAll(`.st-key-${key} .bars .point path, .st-key-${key} .waterfalllayer .point path`).length"
-    for key, least in (("histogram", 50), ("sizes", 8), ("layers-histograms", 200), ("waterfall", 5)):
+    for key, least in (("sizes", 8), ("layers-histograms", 200), ("waterfall", 5)):
         assert page.evaluate(filled, key) >= least, key
     shows(page, "lenet-5", OPENING, "fc1")
     ground = page.evaluate("getComputedStyle(document.querySelector('[data-testid=stApp]')).backgroundColor")
@@ -128,7 +130,7 @@ def test_a_first_visit_is_full_without_a_click(visit, server, scheme):
 
 def test_each_dial_moves_the_weights_the_size_and_the_answers(visit, server, settled):
     page = visit(server)
-    drawn(page, "histogram", "sizes")
+    drawn(page, "lens", "sizes")
     shows(page, "lenet-5", OPENING, "fc1")
     first = said(page)
 
@@ -161,9 +163,9 @@ def test_each_dial_moves_the_weights_the_size_and_the_answers(visit, server, set
     assert from_link(dict(re.findall(r"(\w+)=([^&]*)", link.split("?")[1])))[0] == recipe
     again = visit(server, path=link.removeprefix(server.url))
     shows(again, "lenet-5", recipe, "conv2")
-    drawn(again, "histogram", "sizes")
+    drawn(again, "lens", "sizes")
     for trace in (0, 1):
-        assert series(again, "histogram", trace) == series(page, "histogram", trace)
+        assert series(again, "layers-histograms", trace) == series(page, "layers-histograms", trace)
 
     page.get_by_role("button", name="Reset").click()
     shows(page, "lenet-5", OPENING, "conv2")
@@ -175,7 +177,7 @@ def test_every_network_opens_with_charts_and_an_accuracy(visit, server):
     page = visit(server, path=f"/?net={shipped.available()[0]}")
     for name in shipped.available():
         page.goto(f"{server.url}/?net={name}")
-        drawn(page, "histogram", "sizes", "layers-histograms", "waterfall")
+        drawn(page, "lens", "sizes", "layers-histograms", "waterfall")
         page.wait_for_function("/ccuracy [0-9.]+ % ± [0-9.]+ on/.test(document.querySelector('.st-key-claim').innerText)", timeout=PATIENCE)
         assert page.evaluate(FILLED) >= 2, name
         assert page.locator('[data-testid="stException"], [data-testid="stAlert"]').count() == 0, name
@@ -189,7 +191,7 @@ def test_every_network_opens_with_charts_and_an_accuracy(visit, server):
 
 def test_a_scan_fills_stops_and_pins(visit, server, settled):
     page = visit(server, path=f"/?net={SMALL}")
-    drawn(page, "histogram")
+    drawn(page, "lens")
     go(page, "Sensitivity", settled)
     page.get_by_role("button", name="Start scan").click()
     page.get_by_role("button", name="Scan again").wait_for(timeout=PATIENCE)
@@ -209,7 +211,7 @@ def test_a_scan_fills_stops_and_pins(visit, server, settled):
     assert page.locator(".st-key-layer input").input_value() == layers[-1]
 
     other = visit(server, path="/?net=resnet-20")
-    drawn(other, "histogram")
+    drawn(other, "lens")
     go(other, "Sensitivity", settled)
     other.get_by_role("button", name="Start scan").click()
     drawn(other, "scan-heat")
@@ -236,7 +238,7 @@ ALONE = """() => {  // the measured dot farthest from every other mark: [its num
 
 def test_measured_recipes_appear_with_their_front_and_load_on_a_click(visit, server, settled):
     page = visit(server, path=f"/?net={SMALL}")
-    drawn(page, "histogram")
+    drawn(page, "lens")
     go(page, "Trade-off", settled)
     page.get_by_role("button", name="Measure the recipes").click()
     page.get_by_role("button", name="Measure again").wait_for(timeout=PATIENCE)
@@ -301,7 +303,7 @@ def open_files(page, name, content) -> None:
 
 def test_ones_own_file_opens_and_a_wrong_one_gets_a_sentence(visit, server, settled):
     page = visit(server)
-    drawn(page, "histogram")
+    drawn(page, "lens")
     for name, content, told in wrong_files().values():
         page.get_by_role("button", name="Open your own").click()
         open_files(page, name, content)
@@ -337,7 +339,7 @@ def test_nothing_is_wider_than_a_phone(visit, server, settled):
             page.goto(f"{server.url}/{title.lower()}?net={SMALL}")
             page.get_by_role("heading", name=title, level=1).wait_for(timeout=PATIENCE)
         else:
-            drawn(page, "histogram", "sizes")
+            drawn(page, "lens", "sizes")
         settled(page)
         wide = page.evaluate("""() => ['html', '[data-testid=stMain]', '[data-testid=stMainBlockContainer]']
             .map(which => document.querySelector(which)).map(e => [e.scrollWidth, e.clientWidth])""")
