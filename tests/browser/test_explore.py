@@ -167,7 +167,7 @@ def test_each_dial_moves_the_weights_the_size_and_the_answers(visit, server, set
     for trace in (0, 1):
         assert series(again, "layers-histograms", trace) == series(page, "layers-histograms", trace)
 
-    page.get_by_role("button", name="Reset").click()
+    page.get_by_role("button", name="Reset", exact=True).click()
     shows(page, "lenet-5", OPENING, "conv2")
     assert said(page) == first
     settled(page)
