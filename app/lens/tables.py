@@ -118,9 +118,10 @@ def _climbed(shown: Tables, which: str, there: _Place, source: Ordered, whole: b
     refused = _refused(steps[at], layer, parts)
     shown = shown.with_refusal(which, refused)
     if which == "bits" and leaf is not None and leaf.values.numel():
-        if leaf.values.numel() > SMALL:
+        if there.before and leaf.values.numel() > SMALL:
             yield None
-        shown = shown._replace(leaf=once(memo, (*here, "leaf", there.before), lambda: spread(instant.prepare(leaf.values), leaf.what)))
+        shown = shown._replace(leaf=once(memo, (*here, "leaf", there.before), lambda: spread(
+            instant.prepare(leaf.values) if there.before else source, leaf.what)))
     if which == "rank" and not refused:
         spectra = memo[(*here, "spectra", steps[at].method)] = yield from _spectra(there, source)
         shown = shown._replace(spectra=spectra)
