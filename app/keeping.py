@@ -1,5 +1,6 @@
 """The sidebar's pieces for keeping and coming back: undo, presets, snapshots, and the link."""
 
+from base64 import b64encode
 from html import escape
 
 import streamlit as st
@@ -28,8 +29,11 @@ def presets() -> None:
              help=" ".join(f"**{known.title}**: {known.summary}" for known in PRESETS.values()))
     net, last = state.network(), state.last_preset()
     found = recorded(net).get(now or "", {}).get(state.split())
-    st.markdown(":small[" + (f"Recorded: {words.within(found['accuracy'], found['low'], found['high'])} of {found['n']:,} {state.split()} examples"
-                             if found else PRESETS[now].title if now else f"{PRESETS[last].title}, changed" if last else "A recipe of your own") + "]")
+    if found:
+        said = f"Recorded: {words.within(found['accuracy'], found['low'], found['high'])} of {found['n']:,} {state.split()} examples"
+    else:
+        said = PRESETS[now].title if now else f"{PRESETS[last].title}, changed" if last else "A recipe of your own"
+    st.markdown(f":small[{said}]")
 
 
 def snapshots() -> None:
@@ -90,8 +94,9 @@ def thumbnail(kept: Snapshot) -> str:
     bars = "".join(f'<rect x="{i * width:.2f}" y="{10 - 10 * min(1, share):.2f}" width="{width * 0.8:.2f}" height="{10 * min(1, share):.2f}"/>'
                    for i, share in enumerate(kept.shares))
     said = escape(f"Bytes left of each of {len(kept.shares)} layers")
-    return (f'<svg viewBox="0 0 100 10" preserveAspectRatio="none" role="img" aria-label="{said}" style="width:100%;height:.9rem;display:block">'
-            f'<rect width="100" height="10" fill="#76767633"/><g fill="#0072B2">{bars}</g></svg>')
+    svg = (f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 100 10" preserveAspectRatio="none" width="200" height="14">'
+           f'<rect width="100" height="10" fill="#767676" fill-opacity=".25"/><g fill="#0072B2">{bars}</g></svg>')
+    return f'<img alt="{said}" src="data:image/svg+xml;base64,{b64encode(svg.encode()).decode()}" style="width:100%;height:14px;display:block">'
 
 
 def share() -> None:
@@ -108,3 +113,12 @@ def share() -> None:
                        help="Whoever opens the link does not see these.")
         state.remember("present", state.presenting)
         st.toggle("Presenter mode", key="present", on_change=state.chosen_presenting, help="Larger letters and lines, for the back row.")
+        st.file_uploader("Open saved snapshots", ["json"], key="shelf.file", on_change=_open, help="They take the place of those there are.")
+
+
+def _open() -> None:
+    file = state.value("shelf.file")
+    if file is not None:
+        trouble = state.load(file.getvalue().decode("utf-8", "replace"))
+        if trouble:
+            state.note(trouble)

@@ -90,7 +90,8 @@ def _row(p: Picture, recipe: Recipe) -> dict[str, object]:
         "pick": p.name in state.picks(), "layer": p.name, "weights": p.count, "sparsity": round(100 * now.get("sparsity", 0)),
         "bits": str(now.get("bits", 32)), "rank": f"{100 * now.get('rank', 1):.0f}",
         "method": " · ".join(method(s.method).title for s in recipe.chain(p.name)) or "original", "locked": recipe.is_locked(p.name),
-        "before": p.bytes_before / 1e3, "after": p.bytes_after / 1e3, "sqnr": parts.decibels(p.sqnr), "note": "; ".join([note, *p.refused]), "kind": p.kind,
+        "before": p.bytes_before / 1e3, "after": p.bytes_after / 1e3, "sqnr": parts.decibels(p.sqnr), "note": "; ".join([note, *p.refused]),
+        "kind": p.kind,
     }
 
 

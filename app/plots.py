@@ -93,7 +93,7 @@ def size_bars(names: Sequence[str], before: Sequence[float], after: Sequence[flo
              "hovertemplate": "%{y}: %{x:,.2f} KB before<extra></extra>"},
             {**common, "x": kb_after, "marker": {"color": NEW}, "width": 0.5, "hovertemplate": "%{y}: %{x:,.2f} KB after<extra></extra>"},
         ],
-        barmode="overlay", annotations=ends, bargap=0.25, subtitle="outline: before · blue and number: after", xaxis_range=[0, largest * 1.18],
+        barmode="overlay", annotations=ends, bargap=0.25, subtitle="outline: before · blue: after", xaxis_range=[0, largest * 1.18],
         yaxis={"autorange": "reversed", "automargin": True, "ticksuffix": " ", "type": "category"},
     )
 

@@ -10,6 +10,7 @@ from app.state.session import (
     hidden,
     history,
     network,
+    note,
     notes,
     owner,
     picks,
@@ -47,7 +48,7 @@ from app.state.widgets import change_method, suggest_repairs, switch_coding, tog
 __all__ = [
     "HIDEABLE", "JUDGES", "OPENING", "ORIGINAL", "SCREEN", "add", "add_own", "asked", "begin", "change_method", "choose_side",
     "chosen_hidden", "chosen_layer", "chosen_network", "chosen_presenting", "chosen_preset", "chosen_split", "commit", "dial_step", "focus",
-    "fold_edits", "hidden", "history", "knob_key", "last_preset", "learn", "link", "load", "network", "notes", "open_network", "owner",
+    "fold_edits", "hidden", "history", "knob_key", "last_preset", "learn", "link", "load", "network", "note", "notes", "open_network", "owner",
     "picks", "pin", "presenting", "publish", "recall", "recipe", "redo", "release_pins", "remember", "remove", "reset", "restore",
     "set_focus", "set_recipe", "shadow", "shelf", "show_focus", "show_preset", "shown", "side_recipe", "sides", "solo", "split",
     "suggest_repairs", "swap", "switch_coding", "switch_solo", "take", "titles", "toggle_coding", "turn", "turn_first", "turn_repair",

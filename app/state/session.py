@@ -72,8 +72,13 @@ def owner(job: str) -> str:
     return f"{st.session_state.owner}.{job}"
 
 
+def note(text: str) -> None:
+    """Something to be told on the next page that is drawn."""
+    st.session_state.notes.append(text)
+
+
 def notes() -> list[str]:
-    """What could not be read from the link, told once."""
+    """What could not be read from a link or a file, told once."""
     told, st.session_state.notes = st.session_state.notes, []
     told = [note if len(note) <= LONGEST_NOTE else f"{note[:LONGEST_NOTE]} …." for note in told]
     return told if len(told) <= NOTES else [*told[:NOTES], f"The link has {len(told) - NOTES} more parts that could not be read."]
