@@ -467,3 +467,22 @@ def test_unsure_examples_are_those_of_the_smallest_leads():
     rows = scan.unsure(fast, x, 20)
     assert len(set(rows.tolist())) == 20 and lead[rows].max() <= lead.kthvalue(100).values and lead[rows].min() == lead.min()
     assert sorted(scan.unsure(fast, x[:5], 20).tolist()) == list(range(5)), "no more than there are"
+
+
+def test_ties_call_for_the_whole_batch_only_until_its_size_is_known_to_make_no_difference():
+    module = nn.Sequential(nn.Linear(4, 6), nn.Linear(6, 3))
+    net = network("x", "X", module)
+    x = torch.randn(8, 4)
+    x[0] = 0  # here, and only here, all scores of the variant are the same
+    nn.init.zeros_(module[0].bias), nn.init.zeros_(module[1].bias)
+    fast = Answers(choose(net.module, net.layers, x))
+    fast.engine.bitwise = False
+    record, pairs = fast.engine.dense(x)[1], Pairs([{"1.weight": net.layers[1].weight * 0.5}])
+    fast.changed(x, record, pairs)
+    assert fast.asked == 1 + 8
+    fast._alike[8, 1] = True
+    fast.changed(x, record, pairs)
+    assert fast.asked == 9 + 1
+    fast._alike[8, 1] = False
+    fast.changed(x, record, pairs)
+    assert fast.asked == 10 + 1 + 8, "where sizes differ, a tie of the alone is no proof of the batch's"
