@@ -194,7 +194,7 @@ class Levels(Encoded):
     codes: Encoded  # (values,)
     scale: Tensor  # (groups,) float32 or float16
     zero: Tensor | None  # (groups,) int32 or uint8; None: the same for all, `middle`
-    middle: int
+    middle: float  # a whole number, or a half where no level is at zero
     group: int  # neighbours that share a scale
 
     def decode(self) -> Tensor:

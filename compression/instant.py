@@ -57,7 +57,7 @@ def prepare(weight: Tensor) -> Ordered:
 
 
 def quantize(source: Ordered | Moments, bits: int, symmetric: bool = True, clip: float = 1.0, sparsity: float = 0.0) -> Rounded:
-    """What quantization.uniform per tensor leaves of a weight, after magnitude pruning to a sparsity. bits: 2 to 16.
+    """What quantization.uniform per tensor leaves of a weight, after magnitude pruning to a sparsity. bits: 1 to 16.
 
     clip: the levels reach only to so much of the range, and weights beyond go to the last level; 1 as the method does it.
     """

@@ -76,6 +76,15 @@ def test_no_output_errs_more_than_with_nearest_rounding_on_the_examples(network,
             assert torch.equal(awq.answer(scaled, bits, per, False).decode(), nearest.decode())
 
 
+def test_levels_of_a_large_layer_are_rounded_in_batches_and_come_to_the_same(monkeypatch):
+    about = layer("depthwise", "block1.depthwise")
+    whole = gptq.prepare(about.weight, about)
+    monkeypatch.setattr(gptq, "ROOM", 3 * about.weight.numel())
+    parts = gptq.prepare(about.weight, about)
+    assert list(parts.roundings) and set(parts.roundings) == set(whole.roundings) and len(parts.roundings) == 7 * 2 * 2 * 2
+    assert all(torch.equal(parts.roundings[key].codes.values, form.codes.values) for key, form in whole.roundings.items())
+
+
 def test_adaround_goes_up_or_down_and_no_further():
     about = layer("vit", "blocks.1.mlp.up")
     ready = adaround.prepare(about.weight, about)

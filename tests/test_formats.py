@@ -8,6 +8,7 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
+from compression.encoded import from_bytes
 from compression.method import Layer
 from compression.quantization import (
     apot,
@@ -318,6 +319,32 @@ def test_the_best_clip_of_one_scale_by_trying_all():
     assert squared(form, weight) == pytest.approx(min(tried), rel=1e-5)
     assert float(form.scale / whole) == pytest.approx(clipping.SHARES[int(np.argmin(tried))])
     assert min(tried) < 0.5 * tried[0]
+
+
+def test_one_bit_is_two_levels_on_either_side_of_zero():
+    """Each the middle of its half of the range; signs with their own size are another method, and err less."""
+    weight = torch.tensor([[0.5, -0.1, 0.3, -2.0], [0.0, -0.0, 0.0, 0.0], [1e-30, -1e-30, 4.0, 1.0]])
+    form = uniform.answer(prepared(uniform, weight), 1, True, "channel")
+    assert form.decode().tolist() == [[1, -1, 1, -1], [0, 0, 0, 0], [2, -2, 2, 2]] and form.codes.nbytes == 2
+    assert torch.equal(from_bytes(form.layout(), form.to_bytes()).decode(), form.decode())
+    large = heavy(40, 60)
+    least = [squared(uniform.answer(prepared(uniform, large), 1, True, "channel", clip), large) for clip in ("minmax", "mse")]
+    assert squared(binary.answer(prepared(binary, large), 1, "channel"), large) <= least[1] < least[0]
+    best = [min(float(((row >= 0) * 2.0 - 1).mul(s * row.abs().max() / 2).sub(row).square().sum()) for s in clipping.SHARES) for row in large]
+    assert least[1] == pytest.approx(sum(best), rel=1e-4)
+
+
+def test_one_bit_from_zero_to_the_largest():
+    weight = torch.tensor([[0.2, 0.7, 1.0], [-0.1, -3.0, -1.0]])
+    form = uniform.answer(prepared(uniform, weight), 1, False, "channel")
+    assert form.decode().tolist() == [[0, 1, 1], [0, -3, 0]]
+
+
+def test_one_bit_rounded_stochastically_is_right_on_average():
+    weight = torch.full((1, 40_001), 0.2)
+    weight[0, 0] = 1.0
+    back = uniform.answer(prepared(uniform, weight), 1, True, "tensor", rounding="stochastic").decode()[0, 1:]
+    assert back.unique().tolist() == [-0.5, 0.5] and float(back.mean()) == pytest.approx(0.2, abs=4 * (0.21 / 40_000) ** 0.5)
 
 
 def test_percentiles_leave_that_share_beyond():

@@ -98,14 +98,15 @@ def test_huffman_loses_nothing_and_stays_within_a_bit_of_entropy(drawn, repeats)
 
 
 @LAW
-@given(weights(), st.sampled_from([2, 3, 5, 8, 16]), st.booleans(), st.sampled_from(["tensor", "channel", "group"]))
+@given(weights(), st.sampled_from([1, 2, 3, 5, 8, 16]), st.booleans(), st.sampled_from(["tensor", "channel", "group"]))
 def test_quantization_is_never_off_by_more_than_half_a_step(weight, width, symmetric, per):
     form = uniform.answer(uniform.prepare(weight, about(weight)), width, symmetric, per)
     back = form.decode()
     assert isinstance(form, Levels)
-    assert (back[weight == 0] == 0).all()
+    assert (back[weight == 0] == 0).all() or (width == 1 and symmetric)
     step_of_each = form.scale.float().repeat_interleave(form.group)[: weight.numel()].reshape(weight.shape)
     rounding = 1e-6 * weight.abs().max() + 1e-6 * step_of_each * 2**width  # of float32, in which all this is reckoned
+    rounding += step_of_each * 2**-11 * (width == 1)  # the largest weight is half a step beyond its level, and scales of groups are float16
     assert ((back - weight).abs() <= step_of_each / 2 + rounding).all()
 
 

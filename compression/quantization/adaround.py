@@ -12,7 +12,7 @@ from compression.method import Failure, Knob, Layer, Method, Piecewise, drained,
 from compression.quantization import uniform
 from compression.surgeon import output_error
 
-BITS, STEPS, WARM, RATE, PULL, SHARP = (2, 3, 4), 300, 0.2, 0.1, 60.0, (20.0, 2.0)
+BITS, STEPS, WARM, RATE, PULL, SHARP = (2, 3, 4, 5, 6, 7, 8), 300, 0.2, 0.1, 60.0, (20.0, 2.0)
 LOW, HIGH = -0.1, 1.1  # the stretched sigmoid reaches 0 and 1
 
 

@@ -12,7 +12,7 @@ from compression.method import Failure, Knob, Layer, Method, Piecewise
 from compression.quantization import uniform
 from compression.surgeon import output_error
 
-BITS, WAYS = (2, 3, 4), ("channel", "group")
+BITS, WAYS = (2, 3, 4, 5, 6, 7, 8), ("channel", "group")
 POWERS = tuple(i / 10 for i in range(11))
 
 

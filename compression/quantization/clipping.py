@@ -89,17 +89,19 @@ def least_error(groups: Tensor, step: Tensor, lowest: Tensor, highest: Tensor) -
     """The share of the whole range, (groups,), at which levels leave the least squared error, of those in SHARES.
 
     groups: (groups, size). step: the distance of levels over the whole range, lowest and highest: the numbers of the
-    outermost levels counted from zero, each (groups,).
+    outermost levels counted from zero, each (groups,): whole numbers, or halves where no level is at zero.
     """
     rows = max(1, _CHUNK // groups.shape[1])
     found = []
     for chunk, s, a, b in zip(*(t.split(rows) for t in (groups, step, lowest, highest))):
         total = torch.zeros(len(SHARES), len(chunk))
         a, b = (a[:1, None], b[:1, None]) if len(groups) == 1 else (a[:, None], b[:, None])
+        halves = bool(a[0, 0] % 1)
         for part in chunk.split(_CHUNK, dim=1):
             x = part / s[:, None]
             for i, share in enumerate(SHARES):
-                levels = torch.minimum(torch.maximum((x * (1 / share)).round_(), a), b)
+                near = x * (1 / share)
+                levels = torch.minimum(torch.maximum(near.floor_().add_(0.5) if halves else near.round_(), a), b)
                 total[i] += levels.mul_(share).sub_(x).square_().sum(1)
         found.append(total.argmin(0))
     return torch.tensor(SHARES)[torch.cat(found)]

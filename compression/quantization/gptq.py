@@ -12,7 +12,8 @@ from compression.method import Failure, Knob, Layer, Method, Piecewise, mapped
 from compression.quantization import uniform
 from compression.surgeon import damped, factor, output_error, passing_on
 
-BITS, WAYS, ORDERS, DAMPING = (2, 3, 4), ("channel", "group"), ("stored", "loudest"), (0.01, 0.1)
+BITS, WAYS, ORDERS, DAMPING = (2, 3, 4, 5, 6, 7, 8), ("channel", "group"), ("stored", "loudest"), (0.01, 0.1)
+ROOM = 2**26  # weights that are rounded together, one copy for each kind of level
 
 
 class Compensated(NamedTuple):
@@ -30,16 +31,18 @@ def prepare(weight: Tensor, layer: Layer) -> Generator[float, None, Compensated]
     ranges = uniform.prepare(weight, layer)
     plain = {(bits, per): uniform.answer(ranges, bits, False, per) for bits in BITS for per in WAYS}
     grids = [_Grid(form, products) for form in plain.values()]
+    at_once = max(1, ROOM // max(1, weight.numel()))
+    batches = [range(i, min(i + at_once, len(grids))) for i in range(0, len(grids), at_once)]
     found: dict[tuple[int, str, str, float], Levels] = {}
-    ways = [(order, share) for order in ORDERS for share in DAMPING]
-    for n, (order, share) in enumerate(ways):
+    ways = [(order, share, batch) for order in ORDERS for share in DAMPING for batch in batches]
+    for n, (order, share, batch) in enumerate(ways):
         parts = []
         for g, inputs in enumerate(products):
-            work = _rounding(weight, inputs, grids, g, len(products), order, share)
+            work = _rounding(weight, inputs, [grids[i] for i in batch], g, len(products), order, share)
             parts.append((yield from mapped(work, lambda done, n=n, g=g: (n + (g + done) / len(products)) / len(ways))))
-        for i, (key, form) in enumerate(plain.items()):
-            codes = torch.cat([part[i] for part in parts]).flatten()
-            found[(*key, order, share)] = replace(form, codes=Codes(codes, key[0]))
+        for i, codes in zip(batch, zip(*parts)):
+            key, form = list(plain.items())[i]
+            found[(*key, order, share)] = replace(form, codes=Codes(torch.cat(codes).flatten(), key[0]))
     nearest, usual = (form.codes.decode().int() for form in (plain[4, "channel"], found[4, "channel", "stored", 0.01]))
     return Compensated(weight, products.diagonal(dim1=1, dim2=2), (usual - nearest).reshape(len(weight), -1), found)
 

@@ -37,18 +37,24 @@ def answer(ranges: Ranges, bits: int, symmetric: bool, per: str, clip: str = "mi
     weight = ranges.weight
     if bits == 32 or not weight.numel():
         return Dense(weight)
-    bottom, top, middle = int(narrow), 2**bits - 1, 2 ** (bits - 1)
+    beside = symmetric and bits == 1  # of two levels none is at zero: one lies on either side of it
+    bottom, top, middle = int(narrow and bits > 1), 2**bits - 1, 0.5 if beside else 2 ** (bits - 1)
     groups = _grouped(weight, ranges.size[per])
     low, high = _ends(ranges, groups, bits, per, clip)
-    scale = torch.maximum(-low, high) / (middle - 1) if symmetric else (high - low) / (top - bottom)
+    scale = torch.maximum(-low, high) / max(middle - 1, 1) if symmetric else (high - low) / (top - bottom)
     if clip in ("mse", "kl"):
-        share = _alike(groups, low, high, middle) if clip == "kl" else _share(groups, scale, None if symmetric else low, bits, bottom)
+        share = _alike(groups, low, high, 2 ** (bits - 1)) if clip == "kl" else _share(groups, scale, None if symmetric else low, bits, bottom)
         low, scale = low * share, scale * share
+    empty = scale < torch.finfo(scale.dtype).tiny
     scale = _storable(scale, bits, per)
     step = scale.float()
     codes = groups * (1 / step)[:, None]  # (groups, size); times 1 / step, as torch does
     chance = torch.rand(codes.shape, generator=torch.Generator().manual_seed(0)) if rounding == "stochastic" else None
-    codes = codes.round_() if chance is None else codes.add_(chance).floor_()
+    if beside:
+        codes = (codes if chance is None else codes.add_(chance - 0.5)).floor_().add_(0.5)
+        scale = scale.masked_fill(empty, 0)  # zeros stay zeros
+    else:
+        codes = codes.round_() if chance is None else codes.add_(chance).floor_()
     zero = None if symmetric else (bottom - low / step).round().clamp(bottom, top)
     codes = (codes.add_(middle) if zero is None else codes.add_(zero[:, None])).clamp_(bottom, top)
     small = torch.uint8 if bits <= 8 else torch.int32
@@ -68,7 +74,8 @@ def _ends(ranges: Ranges, groups: Tensor, bits: int, per: str, clip: str) -> tup
 def _share(groups: Tensor, scale: Tensor, low: Tensor | None, bits: int, bottom: int) -> Tensor:
     """The share of each group's range, (groups,), over which levels err least. low: where not symmetric."""
     scale = torch.where(scale < torch.finfo(scale.dtype).tiny, torch.ones_like(scale), scale)
-    zero = torch.full_like(scale, 2 ** (bits - 1)) if low is None else (bottom - low / scale).round().clamp(bottom, 2**bits - 1)
+    middle = 2 ** (bits - 1) if bits > 1 else 0.5
+    zero = torch.full_like(scale, middle) if low is None else (bottom - low / scale).round().clamp(bottom, 2**bits - 1)
     return clipping.least_error(groups, scale, bottom - zero, 2**bits - 1 - zero)
 
 
@@ -120,8 +127,8 @@ METHOD = Method(
               "stochastic rounding: Gupta et al. 2015, arXiv:1502.02551",
     survey="6.1",
     knobs=(
-        Knob("bits", "Bits per weight", (2, 3, 4, 5, 6, 7, 8, 16, 32), 8,
-             "How many levels there are: two to this power.", "rise", off=32),
+        Knob("bits", "Bits per weight", (1, 2, 3, 4, 5, 6, 7, 8, 16, 32), 8,
+             "How many levels there are: two to this power. With one bit, symmetric levels lie on either side of zero.", "rise", off=32),
         Knob("symmetric", "Symmetric", (True, False), True,
              "Whether the levels reach as far below zero as above; if not, they cover just the range of the weights."),
         Knob("per", "One scale per", ("tensor", "channel", "group"), "channel",

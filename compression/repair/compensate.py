@@ -100,7 +100,8 @@ class _Rounding:
         return whole
 
     def _codes(self, w: Tensor, scale: Tensor, zero: Tensor) -> Tensor:
-        return ((w / scale).round() + zero).clamp(0, self.top)
+        half = zero.frac()  # where no level is at zero
+        return ((w / scale - half).round() + half + zero).clamp(0, self.top)
 
     def nearest(self, w: Tensor, part: slice, j: int) -> Tensor:
         """The level nearest to each of one column's weights (out,)."""

@@ -20,7 +20,7 @@ class Grid(NamedTuple):
     """Levels (code - zero) * step for the codes from 0 to top."""
 
     step: np.float32
-    zero: int
+    zero: float  # a whole number, or a half where no level is at zero
     top: int
 
     def levels(self) -> NDArray[np.float32]:
@@ -34,13 +34,13 @@ def grid(low: float, high: float, bits: int, symmetric: bool) -> Grid:
     >>> grid(-1.0, 0.5, 2, True)
     Grid(step=np.float32(1.0), zero=2, top=3)
     """
-    if not 2 <= bits <= 16:
-        raise ValueError(f"levels are for 2 to 16 bits, not {bits}")
+    if not 1 <= bits <= 16:
+        raise ValueError(f"levels are for 1 to 16 bits, not {bits}")
     least, most = np.float32(min(low, 0.0)), np.float32(max(high, 0.0))
-    top, middle = 2**bits - 1, 2 ** (bits - 1)
-    step = np.float32(max(-least, most) / np.float32(middle - 1) if symmetric else (most - least) / np.float32(top))
+    top, middle = 2**bits - 1, 2 ** (bits - 1) if bits > 1 else 0.5
+    step = np.float32(max(-least, most) / np.float32(max(middle - 1, 1)) if symmetric else (most - least) / np.float32(top))
     if step < np.finfo(np.float32).tiny:
-        step = np.float32(1)
+        step = np.float32(middle != 0.5 or not symmetric)  # zeros stay zeros
     return Grid(step, middle if symmetric else int(np.clip(np.rint(-least / step), 0, top)), top)
 
 
@@ -73,6 +73,8 @@ def bounds(grid: Grid) -> NDArray[np.float32]:
 
     Rounding is monotone, so it is enough to try the few float32 numbers around where the bound should lie.
     """
+    if grid.zero == 0.5:
+        return np.zeros(1, np.float32)
     codes = np.arange(1, grid.top + 1) - grid.zero
     inverse = np.float32(1) / grid.step
     candidate = ((codes - 0.5) / np.float64(inverse)).astype(np.float32)

@@ -37,9 +37,10 @@ def scaled(weight: ArrayLike, group: int) -> Scaled:
         part = flat[start : start + whole]
         rows = np.pad(part, (0, -len(part) % group)).reshape(-1, group)
         reach = np.abs(rows).max(1)
-        reach[reach < np.finfo(np.float32).tiny] = 1
+        empty = reach < np.finfo(np.float32).tiny
+        reach[empty] = 1
         unit = (rows / reach[:, None]).reshape(-1)[: len(part)]
-        squared = np.repeat(reach.astype(np.float64) ** 2, group)[: len(part)]
+        squared = np.repeat(np.where(empty, 0, reach.astype(np.float64) ** 2), group)[: len(part)]
         place = np.minimum(((unit + 1) * np.float32(BINS / 2)).astype(np.int32), BINS - 1)
         bins[0] += np.bincount(place, minlength=BINS)
         for i, each in enumerate((squared, squared * unit, squared * unit * unit), start=1):
@@ -55,9 +56,9 @@ def quantized_by_group(source: Scaled, bits: int, clip: float = 1.0) -> Quantize
     ones are, and no more than one weight in a hundred is counted at a code beside its own: a group's scale, which is stored as
     float16, is taken for exact here.
     """
-    middle = 2 ** (bits - 1)
+    middle = 2 ** (bits - 1) if bits > 1 else 0.5
     codes = np.arange(2**bits) - middle
-    step = clip / (middle - 1)
+    step = clip / max(middle - 1, 1)
     place = np.clip(((codes[1:] - 0.5) * step + 1) * BINS / 2, 0, BINS)
     edge = np.minimum(place.astype(np.int64), BINS - 1)
     share = place - edge
