@@ -13,11 +13,12 @@ from app.lens import work
 from app.lens.ladder import Array
 from app.lens.shipping import pack
 from app.lens.steps import ladder, place, settings, turned
+from compression.apply import rewritten
 from compression.network import Network
 from compression.recipe import Recipe, Step
 
 HERE = Path(__file__).parent
-SCRIPTS = ("words.js", "surface.js", "weights.js", "grid.js", "spectrum.js", "matrix.js", "lens.js")  # joined in this order
+SCRIPTS = ("words.js", "surface.js", "weights.js", "grid.js", "spectrum.js", "matrix.js", "facts.js", "lens.js")  # joined in this order
 VIEWS = {"weights": ("sparsity",), "grid": ("bits",), "spectrum": ("rank",), "matrix": DIALS}  # and the dials that each answers
 
 _mount = st.components.v2.component(
@@ -43,6 +44,7 @@ def show(net: Network, layer: str, recipe: Recipe, owner: str, key: str, on_comm
 def _panel(net: Network, layer: str, recipe: Recipe, owner: str, key: str, on_commit: Callable[[Step], None]) -> None:
     if st.session_state.get(f"{key}.turned"):
         st.rerun()  # a fragment's widgets run the fragment alone, and all of the page depends on the recipe
+    net = rewritten(net, recipe.first)[0]
     said = st.session_state.get(key) or {}
     view = said.get("view") if said.get("view") in VIEWS else "weights"
     steps = settings(recipe, layer)

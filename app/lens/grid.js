@@ -84,7 +84,7 @@ const gridView = {
     else if (!levels.length && i !== off) surface.sentence("The levels are closer together than can be drawn.", box)
     if (notes.length) surface.label(notes.join(" · "), box.right, box.top + 11, box, { align: "right" })
     surface.label(`largest: ${fixed(lens.leaf.most / (lens.leaf.far || lens.leaf.most), 1)} × the 99.9th percentile`, box.left, box.top + 11,
-      { ...box, right: Math.max(box.right, 10) }, { align: "left", weight: 400, colour: colours.muted })
+      box, { align: "left", weight: 400, colour: colours.muted })
     return box
   },
 }

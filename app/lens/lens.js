@@ -1,7 +1,4 @@
 // The lens itself: takes up tables from Python, redraws while a dial is dragged, and says once what was dialled when it is let go.
-const VIEWS = { weights: weightsView, grid: gridView, spectrum: spectrumView, matrix: matrixView }
-const DIALS = ["sparsity", "bits", "rank"]
-const NAMES = { sparsity: "Sparsity", bits: "Bits", rank: "Rank" }
 const KINDS = { f8: Float64Array, f4: Float32Array, u4: Uint32Array, i2: Int16Array }
 const STILL = 300 // ms without a key until what the keyboard dialled counts as let go
 const AGAIN = 400 // ms from one answer of a job at work to the next question
@@ -23,13 +20,12 @@ class Lens {
     this.root = parent.querySelector(".lens")
     this.find = query => parent.querySelector(query)
     this.surface = new Surface(this.find("canvas"))
-    this.names = NAMES
     this.rungs = {}
     this.dial = "sparsity"
     this.shared = this.log = false
     this.observer = new ResizeObserver(() => this.ask())
     this.observer.observe(this.find(".picture"))
-    for (const [name, view] of Object.entries(VIEWS)) this.listenToTab(this.find(`#tab-${name}`), name, view)
+    for (const name of Object.keys(VIEWS)) this.listenToTab(this.find(`#tab-${name}`), name)
     for (const button of parent.querySelectorAll(".switch")) button.onclick = () => this.flip(button)
     for (const name of DIALS) this.listenToDial(this.find(`#lens-${name}`), name)
     this.listenToPicture(this.find("canvas"))
@@ -64,7 +60,7 @@ class Lens {
   show() {
     const view = VIEWS[this.view]
     if (!view.dials.includes(this.dial)) this.dial = view.dials[0]
-    for (const [name] of Object.entries(VIEWS)) {
+    for (const name of Object.keys(VIEWS)) {
       const tab = this.find(`#tab-${name}`)
       tab.setAttribute("aria-selected", name === this.view)
       tab.tabIndex = name === this.view ? 0 : -1
@@ -104,27 +100,7 @@ class Lens {
     input.style.setProperty("--was", part(now))
     input.classList.toggle("away", i !== now)
     this.find(`[data-dial=${name}] output`).textContent = i === off && name !== "sparsity" ? `${texts[i]} (as trained)` : texts[i]
-    input.setAttribute("aria-valuetext", this.told(name, i))
-  }
-
-  // A rung in words, for those who do not see the picture.
-  told(name, i) {
-    const { texts } = this.ladders[name]
-    const own = Object.values(VIEWS).find(view => view.dials[0] === name)
-    const told = [`${texts[i]}${name === "bits" ? " bits" : ""}`]
-    const facts = own.facts(this, i)
-    if (facts) told.push(`${own.own.toLowerCase()} ${facts[0]}, ${facts[1]}`)
-    const [size_, error] = this.costs(name, i)
-    told.push(size_ ? `${size_.join(" ")}` : "size not known yet", error ? `error ${error.join(" ")}` : "error not known yet")
-    return told.join("; ").replaceAll("|w|", "magnitude").replaceAll("≤", "up to").replaceAll("×", "times")
-  }
-
-  costs(name, i) {
-    const { nbytes, sqnr } = this.ladders[name]
-    return [
-      Number.isNaN(nbytes[i]) ? null : [size(nbytes[i]), `of ${size(this.bytes)}, ${smaller(nbytes[i], this.bytes)}`],
-      Number.isNaN(sqnr[i]) ? null : [decibels(sqnr[i]), sqnr[i] === Infinity ? "nothing is lost" : `SQNR, relative error ${share(relative(sqnr[i]))}`],
-    ]
+    input.setAttribute("aria-valuetext", spoken(this, name, i))
   }
 
   waiting() {
@@ -140,24 +116,22 @@ class Lens {
   }
 
   draw() {
-    if (this.closed || !this.ladders || !this.ladders[this.dial].values.length) return this.say()
-    const colours = this.colours()
-    if (!this.surface.begin(colours)) return // in a folded expander: the observer calls again when it opens
+    if (this.closed) return
+    this.say()
+    if (!this.surface.begin(this.colours())) return // in a folded expander: the observer calls again when it opens
+    if (!this.ladders?.[this.dial].values.length) return
     const i = this.rungs[this.dial]
     this.box = VIEWS[this.view].draw(this.surface, this, i)
-    this.fact("own", VIEWS[this.view].facts(this, i))
-    const [size_, error] = this.costs(this.dial, i)
-    this.fact("size", size_)
-    this.fact("error", error)
+    const [size_, error] = costs(this, this.dial, i)
+    for (const [name, told] of [["size", size_], ["error", error], ["own", VIEWS[this.view].facts(this, i)]]) this.fact(name, told)
     this.showValue(this.dial)
-    this.say()
     this.root.dataset.draws = Number(this.root.dataset.draws ?? 0) + 1
   }
 
   colours() {
     const read = palette(this.root)
-    if (JSON.stringify(read) !== JSON.stringify(this.known)) this.known = read
-    return this.known
+    if (JSON.stringify(read) !== JSON.stringify(this.palette)) this.palette = read
+    return this.palette
   }
 
   fact(name, told) {
@@ -167,20 +141,16 @@ class Lens {
     if (small.textContent !== more) small.textContent = more
   }
 
-  // How many settings of the dial on screen are not known yet.
-  unknown() {
-    const { refused, values } = this.ladders[this.dial]
-    if (refused) return 0
-    return values.filter((_, i) => this.costs(this.dial, i).includes(null) || VIEWS[this.view].facts(this, i) === null).length
-  }
-
+  // What is not in the numbers: why a dial does nothing, and how much is still to be measured.
   say() {
     const ladder = this.ladders?.[this.dial]
-    const [all, open] = ladder ? [ladder.values.length, this.unknown()] : []
+    const open = ladder && unknown(this)
+    const measuring = this.busy && open > 0
     this.root.dataset.open = open
     const text = this.error || (!ladder ? "Looking at the weights…" : this.locked ? "This layer is locked: it stays as it was trained." :
-      ladder.refused || (this.busy && open ? `${count(all - open)} of ${plural(all, "setting")} measured so far.` : ""))
+      ladder.refused || (measuring ? `${count(ladder.values.length - open)} of ${plural(ladder.values.length, "setting")} measured so far.` : ""))
     const note = this.find(".note")
+    note.ariaLive = measuring ? "off" : "polite"
     if (note.textContent !== text) note.textContent = text
   }
 

@@ -28,7 +28,10 @@ const matrixView = {
     const most = lens.cells.reduce((top, x) => Math.max(top, Math.abs(x)), 0) || 1
     const box = { left: 0, right: width, top: 0, bottom: height }
     const ladder = lens.ladders[lens.dial]
-    const title = `as stored, ${lens.names[lens.dial].toLowerCase()} ${ladder.texts[i]}`
+    const title = i === ladder.now ? "as stored" : `as stored, ${lens.dial} ${ladder.texts[i]}`
+    const each = Math.min(wide / columns, 64)
+    surface.font(each < 46 ? 11 : 12)
+    const brief = g.measureText(minus("-0.000")).width > each - 3 // then no zero before the point, in any cell
     const places = [[0, 0, lens.cells, "as trained"], [small ? 0 : wide + 18, small ? room : 0, after, title]]
     for (const [x, y, cells, name] of places) {
       surface.label(name, x, y + 9, box, { align: "left" })
@@ -36,17 +39,16 @@ const matrixView = {
         surface.sentence(lens.waiting(), { left: x, right: x + wide, top: y, bottom: y + room })
         continue
       }
-      const each = Math.min(wide / columns, 64)
       for (let r = 0; r < shown; r++) for (let c = 0; c < columns; c++) {
         const entry = cells[r * columns + c]
-        this.cell(surface, x + c * each, y + 20 + r * high, each - 1, high - 1, entry, most)
+        this.cell(surface, x + c * each, y + 20 + r * high, each - 1, high - 1, entry, most, brief)
       }
     }
     g.globalAlpha = 1
     return null
   },
 
-  cell(surface, x, y, wide, high, entry, most) {
+  cell(surface, x, y, wide, high, entry, most, brief) {
     const { g, colours } = surface
     const shades = colours.diverging
     const strength = Math.min(1, Math.abs(entry) / most)
@@ -59,8 +61,8 @@ const matrixView = {
       g.strokeRect(x + 0.5, y + 0.5, wide - 1, high - 1)
     }
     surface.font(wide < 46 ? 11 : 12, entry === 0 ? 600 : 400)
-    let text = entry === 0 ? "0" : minus(fixed(entry, Math.min(3, decimals(most))))
-    if (g.measureText(text).width > wide - 2) text = text.replace("0.", ".")
+    const number = minus(fixed(entry, Math.min(3, decimals(most))))
+    const text = entry === 0 ? "0" : brief ? number.replace(/^(−?)0\./, "$1.") : number
     g.fillStyle = entry === 0 ? colours.muted : ink(shade)
     g.textAlign = "center"
     g.textBaseline = "middle"

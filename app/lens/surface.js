@@ -175,12 +175,14 @@ function ticks(low, high, most) {
   return found
 }
 
+// Powers of ten within a range, at most so many; also twos and fives where there are few.
 function decades(low, high, most) {
   const [first, last] = [Math.ceil(Math.log10(low) - 1e-9), Math.floor(Math.log10(high) + 1e-9)]
   const every = Math.max(1, Math.ceil((last - first + 1) / most))
+  const steps = last - first < 1 ? [1, 2, 5] : [1]
   const found = []
-  for (let n = first; n <= last; n += every) found.push(10 ** n)
-  return found
+  for (let n = first - 1; n <= last; n += every) found.push(...steps.map(step => step * 10 ** n))
+  return found.filter(at => at >= low && at <= high)
 }
 
 // The edges of equal bins from -most to most.

@@ -9,7 +9,8 @@ from app.lens.steps import Steps
 from app.lens.tables import Tables, once, tables
 from compression.network import Network
 
-AT_ONCE = 0.08  # seconds that a page looks for rungs before the rest goes to a job
+AT_ONCE = 0.08  # seconds that a page looks for rungs of the dials on screen before the rest goes to a job
+BESIDE = 0.01  # the same once those are known and only other dials are left
 
 
 class Found(NamedTuple):
@@ -29,16 +30,20 @@ def find(net: Network, layer: str, steps: Steps, owner: str, asked: Sequence[str
     job, work = jobs.long.find(owner), tables(net.layer(layer), steps, compute.memo(), net.digest, asked)
     if job is not None and job.key == key:
         return Found(job.latest or next(work), job.running, job.error or "")
-    seen, end = None, time.monotonic() + AT_ONCE
+    seen, start = None, time.monotonic()
     for new in work:
         seen = new or seen
-        if new is None or time.monotonic() > end:
+        if new is None or time.monotonic() - start > (BESIDE if _known(new, asked) else AT_ONCE):
             break
     else:
         jobs.long.drop(owner)
         return Found(seen, False, "")
     jobs.long.submit(owner, key, lambda: work)
     return Found(seen, True, "")
+
+
+def _known(some: Tables, asked: Sequence[str]) -> bool:
+    return all(r.known for which in asked for r in some.ladder(which).rungs)
 
 
 def largest(net: Network) -> float:
