@@ -10,10 +10,10 @@ from compression.recipe import Recipe, step
 
 
 def test_a_width_only_another_method_has_is_pinned_with_that_method():
-    at = opened()
-    edit(at, {2: {"bits": "1"}})
+    at = put(opened(), "method.bits", "sharing.kmeans")
+    edit(at, {2: {"bits": "16"}})
     assert healthy(at)
-    assert recipe_of(at).overrides[0].steps == (step("sharing.kmeans", bits=1),)
+    assert recipe_of(at).overrides[0].steps == (step("quantization.uniform", bits=16),)
 
 
 def test_a_link_brings_the_same_recipe():
