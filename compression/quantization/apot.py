@@ -1,27 +1,11 @@
 """Round every weight to a sum of few powers of two."""
 
-from typing import NamedTuple
-
 import torch
-from torch import Tensor
 
 from compression.encoded import Dense, Encoded
 from compression.method import Failure, Knob, Layer, Method
 from compression.quantization.formats import blocks, joined, nearest, scaled, table
-from compression.quantization.uniform import sizes
-
-
-class Reach(NamedTuple):
-    """A weight, and for each way of sharing a scale how many neighbours share one, and their largest magnitude."""
-
-    weight: Tensor
-    size: dict[str, int]
-    largest: dict[str, Tensor]  # (groups,)
-
-
-def prepare(weight: Tensor, layer: Layer) -> Reach:
-    size = {per: n for per, n in sizes(tuple(weight.shape)).items() if per != "group"}
-    return Reach(weight, size, {per: weight.abs().reshape(-1, n).amax(1) for per, n in size.items() if weight.numel()})
+from compression.quantization.minifloat import Reach, prepare
 
 
 def answer(reach: Reach, bits: int, per: str, clip: float) -> Encoded:
