@@ -3,7 +3,7 @@
 import torch
 
 from compression.encoded import Dense, Encoded
-from compression.method import Failure, Knob, Layer, Method
+from compression.method import Failure, Knob, Method
 from compression.quantization.formats import blocks, joined, nearest, scaled, table
 from compression.quantization.minifloat import Reach, prepare
 
