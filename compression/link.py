@@ -84,6 +84,11 @@ def from_link(words: Mapping[str, str]) -> tuple[Recipe, list[str]]:
             trouble.append(f"“{'-'.join(tokens)[:80]}” in the link's “{key}” was left out: {error}.")
             return ()
 
+    def named(names: str, key: str) -> bool:
+        if "" in names.split(".."):
+            trouble.append(f"A part of the link's “{key}” was left out: it names no layer.")
+        return "" not in names.split("..")
+
     recipe = Recipe()
     for tokens in each("first"):
         for s in read(tokens, "first"):
@@ -93,6 +98,8 @@ def from_link(words: Mapping[str, str]) -> tuple[Recipe, list[str]]:
             recipe = recipe.with_default(s)
     dials = {dial(s.method): s for s in recipe.default}
     for names, *tokens in each("pin"):
+        if not named(names, "pin"):
+            continue
         if not tokens:
             trouble.append(f"“{names[:80]}” in the link's “pin” was left out: it does not say what to do there.")
         if tokens[:1] and tokens[0] in dials and len(tokens) == 2:
@@ -102,11 +109,13 @@ def from_link(words: Mapping[str, str]) -> tuple[Recipe, list[str]]:
             for name in names.split(".."):
                 recipe = recipe.with_pin(unquote(name), s)
     for names, *tokens in each("only"):
+        if not named(names, "only"):
+            continue
         known_before = len(trouble)
         steps = read(tokens, "only")
         for name in names.split("..") if len(trouble) == known_before else ():
             recipe = recipe.with_override(Override(unquote(name), steps, whole=True))
-    locked = tuple(unquote(name) for name, *_ in each("lock"))
+    locked = tuple(unquote(name) for name, *_ in each("lock") if name)
     seed = words.get("seed", "0")
     if not (seed.isdecimal() and len(seed) < 10):
         trouble.append(f"The link's seed “{seed[:20]}” is no whole number, so 0 is used.")

@@ -103,8 +103,8 @@ def test_limits_are_the_harshest_safe_rungs(instrument):
     safe = last_safe(found.cells, 0.02)
     full = finished(scan(instrument, "quantization.uniform", "bits", tuple(harsher("quantization.uniform", "bits")), data, ALL))
     for layer in net.layers:
-        drops = [c.drop for c in full.cells if c.layer == layer.name]
-        assert drops == sorted(drops), "this network's drops grow as bits fall"
+        drops = [c.drop for c in full.cells if c.layer == layer.name and c.value > 1]
+        assert drops == sorted(drops), "this network's drops grow as bits fall to two; one bit has its own two levels"
         assert safe.get(layer.name) == last_safe(full.cells, 0.02).get(layer.name)
     assert len(found.cells) < len(full.cells)
 

@@ -129,7 +129,7 @@ def test_it_follows_the_theme_while_open(visit, gallery):
     assert ask(page, "bars", "._fullLayout.paper_bgcolor") == "rgba(0,0,0,0)"
     assert "Inter" in ask(page, "bars", "._fullLayout.font.family")
     page.emulate_media(color_scheme="light")
-    page.wait_for_function(f"{tick} == 'rgb(31, 35, 40)'")
+    page.wait_for_function(f"{tick} == 'rgb(20, 23, 27)'")
 
 
 def test_it_is_as_wide_as_its_container(visit, gallery):
