@@ -1,0 +1,65 @@
+"""Searches on equal numbers of measurements: the same by seed, within the limits, and better than drawing at random."""
+
+import numpy as np
+import pytest
+
+from compression.budget.problem import Limit, Problem
+from compression.searching.annealing import annealing
+from compression.searching.evolutionary import evolutionary
+from compression.searching.space import Space, race
+from compression.searching.swarm import swarm
+
+WAYS = {"evolutionary": evolutionary, "annealing": annealing, "swarm": swarm}
+LAYERS, OPTIONS = 8, 6
+ROWS = tuple(np.arange(OPTIONS, dtype=float) for _ in range(LAYERS))  # each option is one lighter than the one before it
+PROBLEM = Problem(ROWS, (Limit("bytes", tuple(10 * (OPTIONS - 1 - row) for row in ROWS), 220.0),))
+SPACE = Space(PROBLEM, ((3,) * LAYERS,))
+WORTH = np.linspace(0.2, 3, LAYERS)
+
+
+def worth(places):
+    """The lightness of late layers costs most."""
+    return -float((WORTH * np.array(places)).sum())
+
+
+def run(way, seed, evaluations=60, space=SPACE):
+    asked = []
+
+    def measure(places):
+        asked.append(places)
+        yield
+        return worth(places)
+
+    steps = list(race(way(space, seed), measure, evaluations))
+    return asked, [t for t in steps if t], steps.count(None)
+
+
+@pytest.mark.parametrize("name", WAYS)
+def test_a_search_keeps_to_its_evaluations_its_limits_and_its_seed(name):
+    asked, trials, pieces = run(WAYS[name], 3)
+    assert len(asked) == len(set(asked)) == len(trials) == pieces == 60 and [t.number for t in trials] == list(range(1, 61))
+    assert all(PROBLEM.fits(places) for places in asked) and all(t.good == worth(t.places) for t in trials)
+    assert asked == run(WAYS[name], 3)[0] != run(WAYS[name], 4)[0]
+    assert asked[0] == SPACE.starts[0]
+
+
+@pytest.mark.parametrize("name", WAYS)
+def test_a_search_finds_more_than_random_draws(name):
+    def drawn(seed):
+        rng = np.random.default_rng(seed)
+        return max(worth(SPACE.drawn(rng)) for _ in range(60))
+
+    found = [max(t.good for t in run(WAYS[name], seed)[1]) for seed in range(5)]
+    assert np.median(found) > np.median([drawn(seed) for seed in range(5)]) and min(found) >= worth(SPACE.starts[0])
+
+
+@pytest.mark.parametrize("name", WAYS)
+def test_where_little_is_to_be_tried_a_search_ends(name):
+    tiny = Space(Problem((np.array([0.0, 1.0]),), (Limit("bytes", (np.array([1.0, 0.0]),), 1.0),)))
+    asked, trials, _ = run(WAYS[name], 0, space=tiny)
+    assert 1 <= len(trials) <= 2 and set(asked) <= {(0,), (1,)}
+
+
+def test_what_cannot_fit_is_refused():
+    with pytest.raises(ValueError, match="no choice"):
+        Space(Problem((np.array([0.0]),), (Limit("bytes", (np.array([2.0]),), 1.0),))).drawn(np.random.default_rng(0))
