@@ -53,8 +53,11 @@ class Try(NamedTuple):
     args: tuple[Any, ...] = ()
 
 
-def beside(name: str, caption: str, see: str, attempt: Try | None, table: Callable[[], pd.DataFrame]) -> None:
-    """The caption under a chart, and beside it the popover. see: one sentence with the numbers on screen now; table: the chart's numbers."""
+def beside(name: str, caption: str, see: str | Callable[[], str], attempt: Try | None, table: Callable[[], pd.DataFrame]) -> None:
+    """The caption under a chart, and beside it the popover. see: one sentence with the numbers on screen now; table: the chart's numbers.
+
+    What takes time to say is given as a function, asked only when the popover is open.
+    """
     told = TEXTS[name]
     with st.container(horizontal=True, gap="small", vertical_alignment="top"):
         st.markdown(f":small[{caption}]", width="stretch")
@@ -62,7 +65,7 @@ def beside(name: str, caption: str, see: str, attempt: Try | None, table: Callab
     if not opened.open:
         return
     with opened:
-        _told(told, name, see, attempt, table)
+        _told(told, name, see if isinstance(see, str) else see(), attempt, table)
 
 
 def _told(told: Why, name: str, see: str, attempt: Try | None, table: Callable[[], pd.DataFrame]) -> None:

@@ -1,11 +1,11 @@
-"""Shared pieces of the pages: the cards of results, the gallery."""
+"""Shared pieces of the pages: the sentence and the cards of results."""
 
 import time
 
 import streamlit as st
 from streamlit.delta_generator import DeltaGenerator
 
-from app import compute, gallery, jobs, state, words
+from app import changed, compute, jobs, state, words
 from app.chart.ticker import tick
 from app.dials import DIALS
 from compression.evaluate import Progress, Quality
@@ -77,7 +77,7 @@ def results(answers: DeltaGenerator | None) -> None:
     told = None
     if progress is not None:
         q = progress.quality
-        told = words.told(q.accuracy, q.change, q.agreement, q.changed, q.predictions, _where(progress), net.data[q.split].kind == "text",
+        told = words.told(q.accuracy, q.change, q.agreement, q.changed, q.predictions, changed.asked(progress), net.data[q.split].kind == "text",
                           q.estimated)
     claim = words.sentence(_dialled(), words.layers(*apart()), costs.file_bytes, costs.original_bytes, told)
     with st.container(key="claim"):
@@ -99,13 +99,8 @@ def results(answers: DeltaGenerator | None) -> None:
     for note in compute.compressed(net, recipe).notes:
         st.markdown(f":small[{words.repair(note.title, note.told, note.accepted, note.before, note.after)}]")
     if answers is not None:
-        changed_examples(answers, job, progress)
+        changed.cards(answers, job is not None, progress)
     tick(more_to_come(job, progress), time.monotonic_ns() % 10**9, 100, key="results.tick")
-
-
-def _where(progress: Progress) -> str:
-    q = progress.quality
-    return words.examples(state.network().data[q.split].kind, q.split, q.n, q.of, q.estimated)
 
 
 def _pending(job: jobs.Job) -> str:
@@ -129,7 +124,7 @@ def accuracy_card(job: jobs.Job | None, progress: Progress | None) -> None:
     moved = f"{q.bits:.2f} bits/char" if title != "Accuracy" else words.signed(100 * q.change.value) if q.change else "to the original"
     st.metric(title if q.accuracy else "Agreement", words.share(best.value), f"± {100 * words.half_width(*best[1:]):.1f} · {moved}",
               delta_color="off", delta_arrow="off", border=True,
-              help=f"95 % interval, on {_where(progress)}. The original has "
+              help=f"95 % interval, on {changed.asked(progress)}. The original has "
                    f"{words.within(*q.original) if q.original else 'no labels to be judged by'}; the difference is paired.")
 
 
@@ -151,13 +146,3 @@ def _flips(progress: Progress | None) -> None:
 def decibels(sqnr: float) -> str:
     """A ratio of signal to noise as it is shown."""
     return "exact" if sqnr == float("inf") else f"{sqnr:.1f}"
-
-
-def changed_examples(place: DeltaGenerator, job: jobs.Job | None, progress: Progress | None) -> None:
-    """Cards of answers that changed, the newly wrong first: those of the first examples at once, then those of all."""
-    if progress is None:
-        place.markdown("Measuring…" if job else "Without data there are no answers to compare. Open a data file beside the network.")
-    else:
-        cards, wide = gallery.changed_cards(state.network().data[progress.quality.split], progress, gallery.CARDS)
-        made = [gallery.text_card(*c) if wide else gallery.image_card(*c) for c in cards]
-        place.html(gallery.page(made, wide) if cards else f"No answer changed on {_where(progress)}.")

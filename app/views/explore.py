@@ -3,7 +3,7 @@
 import pandas as pd
 import streamlit as st
 
-from app import chart, compute, explain, focused, layer_table, parts, plots, sizes, state, words
+from app import changed, chart, compute, explain, focused, layer_table, parts, plots, sizes, state, words
 from app.controls import shows
 from app.explain import Try
 from compression.recipe import to_json
@@ -40,6 +40,7 @@ def show() -> None:
     if shows("examples"):
         st.header("Answers that changed", anchor=False)
         answers = st.empty()
+        changed.explained(lambda: parts.judgement()[1])
     if shows("files"):
         _take_away()
     with top:

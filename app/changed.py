@@ -1,0 +1,52 @@
+"""The answers that changed: cards of the first of them, and what they show in words and as a table."""
+
+from collections.abc import Callable
+
+import pandas as pd
+from streamlit.delta_generator import DeltaGenerator
+
+from app import explain, gallery, state, words
+from app.explain import Try
+from compression.evaluate import Progress
+from compression.recipe import Recipe
+
+IN_TABLE = 200
+
+
+def asked(progress: Progress) -> str:
+    """Which examples a judgement is from, in words."""
+    q = progress.quality
+    return words.examples(state.network().data[q.split].kind, q.split, q.n, q.of, q.estimated)
+
+
+def cards(place: DeltaGenerator, measuring: bool, progress: Progress | None) -> None:
+    """Cards of answers that changed, the newly wrong first: those of the first examples at once, then those of all."""
+    if progress is None:
+        place.markdown("Measuring…" if measuring else "Without data there are no answers to compare. Open a data file beside the network.")
+        return
+    found, wide = gallery.changed_cards(state.network().data[progress.quality.split], progress, gallery.CARDS)
+    made = [gallery.text_card(*c) if wide else gallery.image_card(*c) for c in found]
+    place.html(gallery.page(made, wide) if found else f"No answer changed on {asked(progress)}.")
+
+
+def explained(newest: Callable[[], Progress | None]) -> None:
+    """What the cards are, and beside it what the newest judgement shows."""
+    explain.beside("examples", "Each card: the truth, the original’s answer and its confidence → the answer now.", lambda: _seen(newest()),
+                   Try("the original", state.set_recipe, (Recipe(),)), lambda: _table(newest()))
+
+
+def _seen(progress: Progress | None) -> str:
+    if progress is None:
+        return "Nothing is measured yet."
+    q = progress.quality
+    split = f", {q.newly_wrong:,} newly wrong and {q.newly_right:,} newly right" if q.accuracy else ""
+    return f"{'About ' if q.estimated else ''}{q.changed:,} of {q.predictions:,} answers changed{split}, on {asked(progress)}."
+
+
+def _table(progress: Progress | None) -> pd.DataFrame:
+    if progress is None:
+        return pd.DataFrame()
+    found, wide = gallery.changed_cards(state.network().data[progress.quality.split], progress, IN_TABLE)
+    return pd.DataFrame([{**({"before it": shown[-24:]} if wide else {}), "what": said, "truth": truth, "original": old,
+                          "confidence": words.share(p), "now": new, "its confidence": words.share(q)}
+                         for shown, truth, (old, p), (new, q), said in found])
