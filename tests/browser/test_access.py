@@ -31,6 +31,7 @@ def test_keys_undo_redo_and_bring_snapshots_back_but_not_while_typing(visit, ser
     settled(page)
     page.keyboard.press("Alt+z")
     page.wait_for_function(asked, arg="0.5")
+    page.locator(".st-key-redo button:enabled").first.wait_for()  # a key does what its button does, so not before there is one
     settled(page)
     page.keyboard.press("Alt+y")
     page.wait_for_function(asked, arg="0.51")
