@@ -35,6 +35,7 @@ ask.add_argument("--data", help="package.module:function that returns (inputs, l
 asked, _ = ask.parse_known_args(sys.argv[1:])
 compute.warm()
 state.begin(*compute.from_command_line(asked.model, asked.data))
+state.drawn()
 if state.presenting():
     st.set_page_config(initial_sidebar_state="collapsed")
     st.html(PRESENTER)
@@ -68,3 +69,4 @@ for note in state.notes():
     st.warning(words.plain(note))
 page.run()
 state.publish()
+state.drawn()

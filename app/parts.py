@@ -66,6 +66,8 @@ def results(answers: DeltaGenerator | None) -> None:
     Runs by itself again while the evaluation goes on. One fragment for all of it, with one beat: of two that ask in one moment
     Streamlit may answer only one.
     """
+    if state.outdated():
+        st.rerun()
     net, recipe = state.network(), state.shown()
     waits = compute.waits_for_repairs(net, recipe)
     if state.remember("drawn.waiting", lambda: waits) and not waits:

@@ -6,12 +6,14 @@ from app.state.mirror import knob_key, set_focus, show_focus
 from app.state.picking import add_own, chosen_layer, chosen_network, chosen_split, open_network, titles
 from app.state.session import (
     dial_step,
+    drawn,
     focus,
     hidden,
     history,
     network,
     note,
     notes,
+    outdated,
     owner,
     picks,
     presenting,
@@ -47,9 +49,9 @@ from app.state.widgets import change_method, suggest_repairs, switch_coding, tog
 
 __all__ = [
     "HIDEABLE", "JUDGES", "OPENING", "ORIGINAL", "SCREEN", "add", "add_own", "asked", "begin", "change_method", "choose_side",
-    "chosen_hidden", "chosen_layer", "chosen_network", "chosen_presenting", "chosen_preset", "chosen_split", "commit", "dial_step", "focus",
-    "fold_edits", "hidden", "history", "knob_key", "last_preset", "learn", "link", "load", "network", "note", "notes", "open_network", "owner",
-    "picks", "pin", "presenting", "publish", "recall", "recipe", "redo", "release_pins", "remember", "remove", "reset", "restore",
+    "chosen_hidden", "chosen_layer", "chosen_network", "chosen_presenting", "chosen_preset", "chosen_split", "commit", "dial_step", "drawn",
+    "focus", "fold_edits", "hidden", "history", "knob_key", "last_preset", "learn", "link", "load", "network", "note", "notes", "open_network",
+    "outdated", "owner", "picks", "pin", "presenting", "publish", "recall", "recipe", "redo", "release_pins", "remember", "remove", "reset", "restore",
     "set_focus", "set_recipe", "shadow", "shelf", "show_focus", "show_preset", "shown", "side_recipe", "sides", "solo", "split",
     "suggest_repairs", "swap", "switch_coding", "switch_solo", "take", "titles", "toggle_coding", "turn", "turn_first", "turn_repair",
     "undo", "value", "version", "with_whole", "write",

@@ -113,6 +113,24 @@ def value(key: str) -> Any:
     return st.session_state.get(key)
 
 
+def drawn() -> None:
+    """The whole page is of what the session holds now: said when it begins, and again when it is done."""
+    st.session_state.drawn = _held()
+
+
+def outdated() -> bool:
+    """Whether the page was drawn for something else than the session holds now; asked in a part that runs by itself.
+
+    A beat of such a part and a person's change may reach the server as one message, of which Streamlit runs only the part.
+    """
+    return st.session_state.get("drawn", _held()) != _held()
+
+
+def _held() -> tuple[Any, ...]:
+    ss = st.session_state
+    return ss.net, ss.recipe, ss.split, ss.focus, ss.solo, ss.hidden, ss.presenting, ss.version, len(history().past), len(history().future)
+
+
 def shadow() -> bool:
     """Whether the plain path looks over the quick one's shoulder."""
     return bool(st.session_state.get("shadow"))

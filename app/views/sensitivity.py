@@ -39,7 +39,7 @@ def show() -> None:
 
 @st.fragment
 def _scan(name: str, look: str, until: str, allowed: float, strict: bool) -> None:
-    if state.recall("clicked", False):
+    if state.recall("clicked", False) or state.outdated():
         st.rerun()  # the dials and the address stand outside this fragment
     net, split, owner = state.network(), state.split(), state.owner("scan")
     knob = next(k for k in method(name).knobs if k.name in DIALS)

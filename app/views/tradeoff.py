@@ -34,7 +34,7 @@ def show() -> None:
 
 @st.fragment
 def _study(until: str, tolerance: float) -> None:
-    if state.recall("clicked", False):
+    if state.recall("clicked", False) or state.outdated():
         st.rerun()  # the dials and the address stand outside this fragment
     net, split, owner = state.network(), state.split(), state.owner("study")
     job = jobs.long.find(owner)
