@@ -172,7 +172,10 @@ def judge(data: Data, rows: Tensor, before: Answers, after: Answers) -> Quality:
 
 
 def share(hits: Tensor) -> Estimate:
-    """A share of answers (n,) or (n, length), true or false. Wilson's interval (1927) for independent examples; for text (windows, characters), the spread between windows."""
+    """A share of answers (n,) or (n, length), true or false.
+
+    Wilson's interval (1927) for independent examples; for text (windows, characters), the spread between windows.
+    """
     if hits.ndim == 1:
         n, p = len(hits), float(hits.double().mean())
         middle, half = (p + Z * Z / (2 * n)) / (1 + Z * Z / n), Z * sqrt(p * (1 - p) / n + Z * Z / (4 * n * n)) / (1 + Z * Z / n)

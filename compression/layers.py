@@ -26,6 +26,8 @@ class Skipped(NamedTuple):
 
 
 class Found(NamedTuple):
+    """What a network's parameters are."""
+
     layers: tuple[Layer, ...]
     skipped: tuple[Skipped, ...]
 

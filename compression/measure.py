@@ -1,7 +1,11 @@
-"""What a network costs: bytes by item, multiply-adds, and how far its weights moved."""
+"""What a network costs: bytes by item, multiply-adds, time, and how far its weights moved."""
 
 import copy
-from collections.abc import Mapping
+import platform
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from pathlib import Path
+from statistics import median
 from typing import NamedTuple
 
 import torch
@@ -23,6 +27,65 @@ def multiply_adds(module: nn.Module, example: Tensor) -> int:
     with torch.inference_mode(), FlopCounterMode(display=False) as counter:
         ghost(example.to("meta"))
     return counter.get_total_flops() // 2
+
+
+class Latency(NamedTuple):
+    """How long a module takes for one batch beside the original, timed in turns in one process, as plain float32 arithmetic."""
+
+    seconds: float  # median of the rounds, wall clock
+    low: float  # first quartile
+    high: float  # third quartile
+    original: float  # the original's median in the same rounds
+    ratio: float  # median over the rounds of seconds / the original's
+    ratio_low: float  # first quartile
+    ratio_high: float  # third quartile
+    batch: int  # examples
+    threads: int  # of torch, in the thread that timed
+    rounds: int
+    processor: str
+
+
+def latency(original: nn.Module, other: nn.Module, inputs: Tensor, rounds: int = 21, warm_up: int = 3,
+            clock: Callable[[], float] = time.perf_counter) -> Iterator[Latency | None]:
+    """Time two modules on one batch (n, ...), in turns, which of them first changing from round to round; None while it goes on.
+
+    Each runs warm_up times before. Other work on the machine slows both, so the ratio is worth more than either time.
+    Codes and zeros are decoded before: only fewer multiply-adds can make the other one quicker here.
+    """
+    def once(module: nn.Module) -> float:
+        start = clock()
+        module(inputs)
+        return clock() - start
+
+    with torch.inference_mode():
+        for _ in range(warm_up):
+            once(original), once(other)
+    yield None
+    took: list[tuple[float, float]] = []
+    for i in range(rounds):
+        with torch.inference_mode():
+            if i % 2:
+                second = once(other)
+                took.append((once(original), second))
+            else:
+                took.append((once(original), once(other)))
+        yield None
+    was, now = zip(*took, strict=True)
+    ratios = [b / a for a, b in took]
+    yield Latency(median(now), _quartile(now, 1), _quartile(now, 3), median(was), median(ratios), _quartile(ratios, 1), _quartile(ratios, 3),
+                  len(inputs), torch.get_num_threads(), rounds, processor())
+
+
+def _quartile(values: Iterable[float], which: int) -> float:
+    ordered = sorted(values)
+    return ordered[round(which * (len(ordered) - 1) / 4)]
+
+
+def processor() -> str:
+    """The name of this machine's processor, as far as the system tells."""
+    told = Path("/proc/cpuinfo")
+    lines = told.read_text().splitlines() if told.is_file() else []
+    return next((line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")), platform.processor() or platform.machine())
 
 
 _PIECE = 1 << 20  # weights at a time, so that what is in between stays small whatever the layer

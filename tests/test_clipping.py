@@ -28,10 +28,8 @@ def test_aciq_is_where_the_error_is_least_for_its_distribution(rule, bits):
     The formula takes weights to be spread evenly between two levels, which a bell curve's are not where levels are few.
     """
     chance = torch.linspace(0, 1, 200_001, dtype=torch.float64)[1:-1]
-    if rule == "laplace":
-        x = -torch.sign(chance - 0.5) * torch.log1p(-2 * (chance - 0.5).abs())
-    else:
-        x = torch.distributions.Normal(0.0, 1.0).icdf(chance)
+    quantiles = {"laplace": torch.distributions.Laplace, "gauss": torch.distributions.Normal}
+    x = quantiles[rule](0.0, 1.0).icdf(chance)
 
     def error(reach):
         step = 2 * reach / 2**bits

@@ -1,5 +1,7 @@
 """The quick judgement: it ends in what the plain path says, and its intervals on the way hold that."""
 
+from itertools import pairwise
+
 import numpy as np
 import pytest
 import torch
@@ -39,7 +41,7 @@ def test_it_ends_in_what_evaluate_says(name):
     data = Data(every.name, every.split, every.inputs[:count], every.labels[:count], every.classes, every.kind)
     instrument, done = Instrument(net), compress(net, HALF)
     states = [s for s in instrument.judging(done, data, instrument) if s is not None]
-    assert all(a.quality.n < b.quality.n for a, b in zip(states, states[1:]))
+    assert all(a.quality.n < b.quality.n for a, b in pairwise(states))
     same(states[-1], plain(done, data))
     again = [s for s in instrument.judging(done, data, instrument) if s is not None]
     assert again[0].quality.estimated and again[0].quality.n < count
@@ -86,7 +88,7 @@ def test_intervals_on_the_way_hold_what_all_examples_say(labels):
             if state is not None and not state.quality.complete:
                 q = state.quality
                 for name in ("accuracy", "change", "agreement") if labels else ("agreement",):
-                    value, low, high = getattr(q, name)
+                    _, low, high = getattr(q, name)
                     held.append(low - 1e-9 <= getattr(end, name).value <= high + 1e-9)
                 halves.append(q.sampled)
                 assert q.newly_wrong - q.newly_right == (pytest.approx(-q.change.value * len(data), abs=1.01) if labels else 0)

@@ -2,6 +2,7 @@
 
 import json
 import math
+from itertools import pairwise
 
 import hypothesis.strategies as st
 import numpy as np
@@ -124,7 +125,7 @@ def test_a_longer_codebook_is_never_worse(weight):
         if weight.unique().numel() <= 2**width:
             assert torch.equal(form.decode(), weight)
     slack = 1e-9 * float(weight.double().square().sum())
-    assert all(later <= earlier + slack for earlier, later in zip(errors, errors[1:]))
+    assert all(later <= earlier + slack for earlier, later in pairwise(errors))
 
 
 @st.composite
@@ -145,6 +146,11 @@ def test_any_recipe_survives_json(recipe):
     assert back == recipe and hash(back) == hash(recipe)
 
 
+def carried_out(name, form):
+    method, knobs = methods()[name], dict(step(name).knobs)
+    return replace_leaves(form, method.consumes, lambda x: method.answer(method.prepare(x, about(x)), **knobs))
+
+
 @LAW
 @given(weights(shapes=((7, 11), (40, 50))), st.integers(0, 99))
 def test_a_chain_of_three_keeps_zeros_and_bytes(weight, percent):
@@ -152,9 +158,7 @@ def test_a_chain_of_three_keeps_zeros_and_bytes(weight, percent):
     kept = weight.abs().flatten() >= weight.abs().flatten().quantile(percent / 100)
     form, zeros = sparse(weight, kept), ~kept.reshape(weight.shape)
     for name in ("sharing.kmeans", "coding.huffman"):
-        method, before = methods()[name], form
-        knobs = dict(step(name).knobs)
-        form = replace_leaves(before, method.consumes, lambda x: method.answer(method.prepare(x, about(x)), **knobs))
+        before, form = form, carried_out(name, form)
         assert (form.decode()[zeros] == 0).all()
         assert len(form.to_bytes()) == form.nbytes == sum(size for _, size in form.items())
         assert torch.equal(reread(form).decode(), form.decode())

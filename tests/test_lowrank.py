@@ -1,6 +1,7 @@
 """Decompositions of convolutions, and what is a sum of two kinds, against brute force, TensorLy and linear algebra."""
 
 from functools import cache
+from itertools import pairwise
 
 import numpy as np
 import pytest
@@ -37,7 +38,7 @@ def test_a_separable_basis_fits_better_with_every_filter_and_in_the_end_exactly(
     for weight in convolutions():
         ready = jaderberg1.prepare(weight, about(weight))
         errors = list(ready.errors.values())
-        assert all(b <= a * (1 + 1e-3) + 1e-6 * energy(weight) for a, b in zip(errors, errors[1:])), "but for the ridge"
+        assert all(b <= a * (1 + 1e-3) + 1e-6 * energy(weight) for a, b in pairwise(errors)), "but for the ridge"
         for rank in (0.02, 0.3, 0.75, 1.0):
             form = jaderberg1.answer(ready, rank)
             assert squared(form, weight) == pytest.approx(ready.errors[jaderberg1.filters(tuple(weight.shape), rank)],
@@ -72,7 +73,7 @@ def test_cp_says_its_error_and_it_falls_with_the_terms(kernel):
         weight, ready = decomposed(which)
         fits = ready.kernels[kernel]
         errors = [fits[r].error for r in sorted(fits)]
-        assert all(b <= a * 1.005 + 1e-9 for a, b in zip(errors, errors[1:]))
+        assert all(b <= a * 1.005 + 1e-9 for a, b in pairwise(errors))
         for rank in (0.05, 0.3, 0.75):
             form = cp.answer(ready, rank, kernel)
             assert squared(form, weight) == pytest.approx(fits[cp.terms(tuple(weight.shape), rank)].error, rel=1e-3)
@@ -135,7 +136,7 @@ def test_block_terms_get_no_worse_by_turns_and_one_block_is_tucker():
     for weight in [CONVS[0], trained("resnet-20", "stage2.1.conv1"), trained("lenet-300-100", "fc2")]:
         ready = block_term.prepare(weight, about(weight))
         for (rank, blocks), errors in ready.errors.items():
-            assert all(b <= a * (1 + 1e-9) for a, b in zip(errors, errors[1:]))
+            assert all(b <= a * (1 + 1e-9) for a, b in pairwise(errors))
             assert squared(block_term.answer(ready, rank, blocks), weight) == pytest.approx(errors[-1], rel=1e-3, abs=1e-8 * energy(weight))
     tensor = CONVS[0].double().flatten(2)
     (core, factors), _ = partial_tucker(tensor.numpy(), rank=[5, 3], modes=[0, 1], n_iter_max=50, tol=1e-10)

@@ -1,6 +1,8 @@
 """Rounding that looks at the weights first: half-quadratic fits, outliers apart, rotations, several bases."""
 
 
+from itertools import pairwise
+
 import numpy as np
 import pytest
 import torch
@@ -74,7 +76,7 @@ def test_one_basis_is_binary_and_each_further_one_is_never_worse():
         one = binary_bases.answer(ready, 1, "residual", "channel")
         assert torch.allclose(one.decode(), binary.answer(prepared(binary, weight), 1, "channel").decode(), atol=1e-6)
         errors = [squared(binary_bases.answer(ready, b, "residual", "channel"), weight) for b in binary_bases.BASES]
-        assert all(later < earlier for earlier, later in zip(errors, errors[1:]))
+        assert all(later < earlier for earlier, later in pairwise(errors))
 
 
 @pytest.mark.parametrize("way", binary_bases.WAYS)

@@ -1,6 +1,7 @@
 """Codebooks, mixtures and hashes against plain loops, scikit-learn and the laws they are built on."""
 
 from functools import cache
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -120,7 +121,7 @@ def test_every_stage_lowers_the_error_and_codewords_are_added(width):
         weight, ready = staged(which)
         start = float(weight.double().square().sum())
         errors = [start, *ready.errors[width]]
-        assert all(b < a or a < 1e-9 * start for a, b in zip(errors, errors[1:]))
+        assert all(b < a or a < 1e-9 * start for a, b in pairwise(errors))
         for stages in residual.STAGES:
             form = residual.answer(ready, width, stages)
             assert squared(form, weight) == pytest.approx(ready.errors[width][stages - 1], rel=1e-3)

@@ -40,6 +40,7 @@ def card(name: str) -> dict[str, Any]:
     return json.loads((CARDS / f"{name}.json").read_text())
 
 
-def available() -> list[str]:
-    """Names of the networks whose weights are here."""
-    return [name for name in ZOO if (WEIGHTS / f"{name}.safetensors").is_file()]
+@cache
+def available() -> tuple[str, ...]:
+    """Names of the networks whose weights are here, as they were when first asked for."""
+    return tuple(name for name in ZOO if (WEIGHTS / f"{name}.safetensors").is_file())

@@ -2,7 +2,8 @@
 
     PYTHONPATH=. OMP_NUM_THREADS=1 python tests/bench/sketches.py [--quick]
 
-The last line is one line of JSON. The exact optimum of a million weights takes some minutes. --quick leaves out 25 million weights and the exact codebooks of a million.
+The last line is one line of JSON. The exact optimum of a million weights takes some minutes. --quick leaves out 25 million weights
+and the exact codebooks of a million.
 """
 
 import json

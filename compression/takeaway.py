@@ -1,0 +1,120 @@
+"""What one takes along beside the packed file: the layers as a table, and a script that makes the same file again without the app."""
+
+import csv
+import hashlib
+from io import StringIO
+
+from compression import export, measure
+from compression.apply import Compressed
+from compression.evaluate import Quality
+from compression.network import Network
+from compression.recipe import Recipe, to_json
+from compression.registry import method
+from compression.zoo import shipped
+
+COLUMNS = ("layer", "kind", "shape", "weights", "steps", "bytes_before", "bytes_after", "zeros", "sqnr_db", "passed_over")
+
+
+def layers_csv(compressed: Compressed, recipe: Recipe) -> str:
+    """One row for each layer in network order: its steps, bytes before and after, share of zeros, and SQNR in decibels (inf: exact)."""
+    text = StringIO()
+    rows = csv.writer(text, lineterminator="\n")
+    rows.writerow(COLUMNS)
+    for layer in compressed.network.layers:
+        form = compressed.encoded[layer.name]
+        error = measure.error(layer.weight, form.decode())
+        steps = " > ".join(" ".join([method(s.method).title, *(f"{name}={value}" for name, value in s.knobs)])
+                           for s in recipe.chain(layer.name) if s.on and not s.off)
+        rows.writerow([layer.name, layer.kind, "x".join(map(str, layer.weight.shape)), layer.weight.numel(), steps, 4 * layer.weight.numel(),
+                       form.nbytes, f"{error.zeros:.6f}", f"{error.sqnr:.4f}", "; ".join(compressed.refused[layer.name])])
+    return text.getvalue()
+
+
+def apply_py(network: Network, recipe: Recipe, compressed: Compressed, quality: Quality | None) -> str:
+    """A script that needs this project's library and nothing of the app; it says whether what it makes is what was shown."""
+    packed = export.pack(compressed)
+    best = quality and (quality.accuracy or quality.agreement)
+    shown = None if quality is None or not quality.complete else (quality.split, quality.n, f"{100 * best.value:.1f}")
+    name = network.name if network.name in shipped.available() else None
+    shape = None if network.example is None else tuple(network.example.shape[1:])
+    return SCRIPT.format(title=_one_line(network.title), name=name, digest=network.digest, recipe=to_json(recipe), nbytes=len(packed),
+                         sha=hashlib.sha256(packed).hexdigest(), shown=shown, shape=shape)
+
+
+def _one_line(title: str) -> str:
+    return "".join(c for c in title if c.isalnum() or c in " -_.")
+
+
+SCRIPT = '''"""Makes the packed file of {title} again, and judges it: the same bytes and the same figure as the app showed.
+
+From the root of the Shrinkscope project, with its Python:
+
+    .venv/bin/python apply.py [the file to write]                              for a network that ships
+    .venv/bin/python apply.py [the file to write] weights.pt [data.npz]        for your own
+"""
+
+import hashlib
+import sys
+from pathlib import Path
+
+sys.path.insert(0, str(Path.cwd()))
+import torch
+
+from compression import export
+from compression.apply import compress
+from compression.evaluate import evaluate
+from compression.own.opening import open_files
+from compression.recipe import from_json
+from compression.score import changed
+from compression.zoo import shipped
+
+NETWORK = {name!r}  # None: opened from files
+WEIGHTS = "{digest}"  # what identifies the weights
+SHAPE = {shape!r}  # of one example
+NBYTES, SHA256 = {nbytes}, "{sha}"
+SHOWN = {shown!r}  # data, examples, per cent
+RECIPE = r"""
+{recipe}
+"""
+
+
+def opened(paths):
+    if NETWORK is not None:
+        return shipped.load(NETWORK)
+    if not paths:
+        sys.exit("This recipe is for a network of your own: name its file, and that of its data, after the file to write.")
+    weights, *data = [(Path(p).name, Path(p).read_bytes()) for p in paths]
+    try:
+        return open_files(weights, None, data[0] if data else None, None if data else SHAPE)[0]
+    except ValueError as error:
+        sys.exit(str(error))
+
+
+def main():
+    torch.set_num_threads(1)
+    target, paths = (sys.argv[1] if len(sys.argv) > 1 else "compressed.shrk"), sys.argv[2:]
+    network = opened(paths)
+    if network.digest != WEIGHTS:
+        sys.exit("These are not the weights that the recipe was made for.")
+    done = compress(network, from_json(RECIPE))
+    packed = export.pack(done)
+    Path(target).write_bytes(packed)
+    sha = hashlib.sha256(packed).hexdigest()
+    print(f"{{target}}: {{len(packed):,}} bytes, SHA-256 {{sha}}")
+    same = (len(packed), sha) == (NBYTES, SHA256)
+    print("The same bytes as in the app." if same else f"In the app it was {{NBYTES:,}} bytes, SHA-256 {{SHA256}}.")
+    if SHOWN is not None and SHOWN[0] in network.data:
+        split, n, percent = SHOWN
+        *_, last = evaluate(done.network, changed(done, done.weights()), network.data[split])
+        q = last.quality
+        name, best = ("accuracy", q.accuracy) if q.accuracy else ("agreement with the original", q.agreement)
+        found = f"{{100 * best.value:.1f}}"
+        print(f"{{name}}: {{found}} % (95 % interval {{100 * best.low:.1f}} to {{100 * best.high:.1f}}) on {{q.n:,}} {{split}} examples")
+        print("The same as in the app." if (found, q.n) == (percent, n) else f"In the app it was {{percent}} % on {{n:,}}.")
+        same = same and (found, q.n) == (percent, n)
+    sys.exit(0 if same else 1)
+
+
+if __name__ == "__main__":
+    main()
+'''
