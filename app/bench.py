@@ -9,6 +9,7 @@ import streamlit as st
 from app import chart, contrast, drawings, jobs, parts, plots, state, trial, waiting, words
 from app.chart.ticker import tick
 from app.found import Drawn
+from app.part import part
 from app.readiness import Wanted
 from compression.evaluate import Progress
 from compression.method import Failure, Knob, Method, Value
@@ -58,7 +59,7 @@ def seeded(key: str, value: Value) -> str:
     return key
 
 
-@st.fragment
+@part
 def cards(net: Network, layer: str, chain: tuple[Step, ...]) -> None:
     """Bytes, error, and the accuracy when only this layer is changed."""
     p = trial.picture(net, layer, chain)
@@ -239,4 +240,4 @@ def _set(choose: Callable[[str], None], told: Failure, name: str, knobs: tuple[t
 def put(chosen: Step) -> None:
     """Set the dials of a method, before they are drawn."""
     for knob, value in chosen.knobs:
-        state.recall(f"bench.{chosen.method}.{knob}", value)
+        state.write(f"bench.{chosen.method}.{knob}", value)

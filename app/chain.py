@@ -56,12 +56,14 @@ def _replace(layer: str, chain: tuple[Step, ...]) -> None:
 
 
 def _switch(layer: str, chain: tuple[Step, ...], i: int) -> None:
-    _replace(layer, (*chain[:i], replace(chain[i], on=bool(state.value(f"chain.{layer}.{i}.on"))), *chain[i + 1 :]))
+    on = bool(state.value(f"chain.{layer}.{i}.on"))
+    if on != chain[i].on:
+        _replace(layer, (*chain[:i], replace(chain[i], on=on), *chain[i + 1 :]))
 
 
 def _set(layer: str, chain: tuple[Step, ...], i: int, knob: str) -> None:
     value = state.value(f"chain.{layer}.{i}.{knob}")
-    if value is not None:  # a segmented control clicked off keeps its value
+    if value not in (None, chain[i][knob]):  # a segmented control clicked off keeps its value
         knobs = tuple((k, value if k == knob else v) for k, v in chain[i].knobs)
         _replace(layer, (*chain[:i], Step(chain[i].method, knobs, chain[i].on), *chain[i + 1 :]))
 

@@ -3,7 +3,7 @@
 from collections.abc import Callable
 
 import pandas as pd
-from streamlit.delta_generator import DeltaGenerator
+import streamlit as st
 
 from app import explain, gallery, state, words
 from app.explain import Try
@@ -19,14 +19,14 @@ def asked(progress: Progress) -> str:
     return words.examples(state.network().data[q.split].kind, q.split, q.n, q.of, q.estimated)
 
 
-def cards(place: DeltaGenerator, measuring: bool, progress: Progress | None) -> None:
+def cards(measuring: bool, progress: Progress | None) -> None:
     """Cards of answers that changed, the newly wrong first: those of the first examples at once, then those of all."""
     if progress is None:
-        place.markdown("Measuring…" if measuring else "Without data there are no answers to compare. Open a data file beside the network.")
+        st.markdown("Measuring…" if measuring else "Without data there are no answers to compare. Open a data file beside the network.")
         return
     found, wide = gallery.changed_cards(state.network().data[progress.quality.split], progress, gallery.CARDS)
     made = [gallery.text_card(*c) if wide else gallery.image_card(*c) for c in found]
-    place.html(gallery.page(made, wide) if found else f"No answer changed on {asked(progress)}.")
+    st.html(gallery.page(made, wide) if found else f"No answer changed on {asked(progress)}.")
 
 
 def explained(newest: Callable[[], Progress | None]) -> None:

@@ -6,7 +6,6 @@ import sys
 from collections import OrderedDict
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
-from types import MappingProxyType
 from typing import Any, NamedTuple
 
 import streamlit as st
@@ -15,25 +14,25 @@ import torch
 from app import jobs
 from app.disk import Disk, folder
 from app.memory import Bounded
-from app.pictures import Picture, picture
+from app.pictures import Picture, outline, picture
 from compression import measure, models
 from compression.apply import Compressed, compress, smaller, up_to
+from compression.encoded import Encoded
 from compression.engine.answers import Mismatch
 from compression.engine.instrument import Instrument
 from compression.engine.sampling import Tolerance
 from compression.evaluate import Progress, Quality
 from compression.export import file_size, pack
-from compression.models import Card
-from compression.network import Network
-from compression.own.examples import own_splits, read_data
-from compression.own.reading import open_file
+from compression.network import Layer, Network
 from compression.recipe import Recipe, Step
 from compression.score import size_of, stages
 from compression.search import Point, study
 from compression.sensitivity import Scan, limits, scan
+from compression.takeaway import apply_py
 from compression.zoo import shipped
 
 LARGE = -3  # glibc's M_MMAP_THRESHOLD: without it 914 MB stayed with the process after 10^8 weights, with it 194
+BATCHES = (1, 64)  # examples, for which a latency is measured
 READY = 12  # networks, rewritten ones included
 
 
@@ -104,43 +103,6 @@ def known(name: str) -> bool:
     return name in shipped.available() or name in _own()
 
 
-class Opening(NamedTuple):
-    """A person's own network with what there is to say of it."""
-
-    network: Network
-    card: Card | None  # None without data to try it on
-    notes: tuple[str, ...]
-
-
-def open_files(weights: tuple[str, bytes], architecture: str | None, examples: tuple[str, bytes] | None,
-               shape: tuple[int, ...] | None) -> Opening:
-    """A network from uploaded files: of a shipped architecture, or (None) of the one that fits, else a plain chain of layers.
-
-    Raises ValueError in a sentence or two that say what was wrong and what to do.
-    """
-    opened = open_file(*weights)
-    title = weights[0].rsplit(".", 1)[0][:40]
-    fitting = models.matching_architectures(opened.tensors) if architecture is None else [architecture]
-    notes = opened.notes
-    if fitting and fitting[0] != CHAIN:
-        net = models.shipped_architecture(opened.tensors, fitting[0], title)
-        notes = (*notes, f"Opened as {shipped.ZOO[fitting[0]].title}.")
-        if examples:
-            own = own_splits(read_data(examples[1], examples[0], net))
-            net = replace(net, data=MappingProxyType(own))
-    else:
-        data = read_data(examples[1], examples[0], shape=shape) if examples else None
-        net, assumed = models.guessed(opened.tensors, title, data, shape)
-        notes = (*notes, *assumed)
-    first = next(iter(net.data.values()), None)
-    card = models.check(net, first) if first else None
-    keep(net)
-    return Opening(net, card, (*notes, *(card.notes if card else ())))
-
-
-CHAIN = "a plain chain of layers"
-
-
 @st.cache_resource(show_spinner="Opening your network…")
 def from_command_line(model: str | None, data: str | None) -> tuple[str | None, str | None]:
     """The name of the network that `-- --model package.module:function --data package.module:function` asks for, or a sentence why not."""
@@ -196,15 +158,18 @@ def kept(key: Any, make: Callable[[], Any]) -> Any:
     return found
 
 
+def picture_of(digest: str, layer: Layer, chain: tuple[Step, ...], form: Encoded, refused: tuple[str, ...], repaired: Any = ()) -> Picture:
+    """One layer's picture in this form; its outline, which no recipe changes, is drawn once."""
+    drawn = kept(("outline", digest, layer.name), lambda: outline(layer))
+    return kept(("picture", digest, layer.name, chain, repaired), lambda: picture(layer, chain, form, refused, drawn))
+
+
 def pictures(net: Network, recipe: Recipe) -> tuple[Picture, ...]:
     """One picture for each layer, in network order."""
     done = compressed(net, recipe)
-    rows, repaired = [], fingerprint(net, recipe) if done.notes else ()
-    for layer in done.network.layers:
-        chain = recipe.chain(layer.name)
-        form, refused = done.encoded[layer.name], done.refused[layer.name]
-        rows.append(kept(("picture", done.network.digest, layer.name, chain, repaired), lambda args=(layer, chain, form, refused): picture(*args)))
-    return tuple(rows)
+    repaired = fingerprint(net, recipe) if done.notes else ()
+    return tuple(picture_of(done.network.digest, layer, recipe.chain(layer.name), done.encoded[layer.name], done.refused[layer.name], repaired)
+                 for layer in done.network.layers)
 
 
 class Costs(NamedTuple):
@@ -247,6 +212,14 @@ def operations(net: Network, recipe: Recipe) -> int | None:
         return None
     key = ("operations", net.digest, fingerprint(net, recipe))
     return kept(key, lambda: measure.multiply_adds(smaller(compressed(net, recipe)), net.example))
+
+
+def timing(net: Network, recipe: Recipe) -> Iterator[measure.Latency | None]:
+    """How long the really smaller network takes beside the original, one result for each size of batch."""
+    other = smaller(complete(net, recipe))
+    given = next((data.inputs for data in net.data.values()), net.example)
+    for batch in BATCHES:
+        yield from measure.latency(net.module, other, given[:batch] if len(given) >= batch else given[:1].expand(batch, *given.shape[1:]))
 
 
 def found(net: Network, recipe: Recipe, split: str) -> Quality | None:
@@ -295,6 +268,11 @@ def limiting(net: Network, name: str, knob: str, split: str, allowed: float, str
 def studying(net: Network, recipes: list[Recipe], split: str, close: float) -> Iterator[Point | None]:
     """A study, with the networks that are ready."""
     return study(net, recipes, net.data[split], close, instrument, memo())
+
+
+def script(net: Network, recipe: Recipe, split: str) -> str:
+    """apply.py, with what was measured on a split where that is finished."""
+    return apply_py(net, recipe, complete(net, recipe), found(net, recipe, split) if split else None)
 
 
 def packed(net: Network, recipe: Recipe) -> bytes:

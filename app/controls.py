@@ -76,7 +76,7 @@ def first() -> None:
             for knob in known.knobs if name in on else ():
                 state.write(f"first.{name}.{knob.name}", next(s for s in recipe.first if s.method == name)[knob.name])
                 widget(knob, key=f"first.{name}.{knob.name}", on_change=state.turn_first, args=(name,), help=knob.help)
-    for sentence in compute.compressed(net, recipe).passed_over:
+    for sentence in compute.compressed(net, state.shown()).passed_over:
         st.markdown(f":small[Passed over: {sentence}]")
 
 

@@ -39,6 +39,21 @@ TEXTS = {
     "sensitivity": Why("Why can some layers take more?",
                        "Layers with many weights for their task have more to spare. First and last layers often have few, and what "
                        "they lose no later layer can make up for.", "3.1", "Han et al. 2015, arXiv:1506.02626"),
+    "compare.layers": Why("Why do two recipes of one size differ so much?",
+                          "The same bytes can be saved in a few large layers or a little everywhere. Which layers pay decides which answers "
+                          "change.", "1, 3", "Han et al. 2016, arXiv:1510.00149"),
+    "compare.weights": Why("Why look at the weights of both?",
+                           "Zeros, levels and shrunken tails each leave their own shape. Two recipes with equal error can leave quite "
+                           "different weights.", "3, 6", "Gray and Neuhoff 1998, Quantization"),
+    "compare.classes": Why("Why are some classes hit harder?",
+                           "Compression first loses what is rare or near another class. The mean accuracy hides it.", "1",
+                           "Hooker et al. 2020, arXiv:2010.03058"),
+    "compare.mixups": Why("Why these mix-ups?",
+                          "Classes that look alike lie on both sides of a boundary that passes through many examples; a small shift of the "
+                          "boundary moves answers from one to the other.", "1", "Hooker et al. 2019, arXiv:1911.05248"),
+    "compare.sure": Why("Why can a network be right and yet too sure?",
+                        "Confidence is what the scores say, accuracy what the truth says. Rounding and pruning change the size of the scores, "
+                        "and with it how sure a network seems.", "6", "Guo et al. 2017, arXiv:1706.04599"),
     "tradeoff": Why("Why is there no best recipe?",
                     "Smaller and more accurate pull apart. The front holds the recipes that nothing measured beats in both; which of them "
                     "is right depends on what a point is worth.", "1", "Deb et al. 2002, NSGA-II"),

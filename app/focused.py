@@ -6,13 +6,14 @@ import streamlit as st
 from app import chain, explain, lens, state, words
 from app.controls import shows
 from app.explain import Try
+from app.part import part
 from app.pictures import Picture
 from compression.recipe import Step, step
 
 
 def show(pictures: tuple[Picture, ...]) -> None:
     """The lens on it, what it says in words, and its steps."""
-    net, names = state.network(), [p.name for p in pictures]
+    names = [p.name for p in pictures]
     state.show_focus()
     picker, solo, free = st.columns([5, 2, 2], vertical_alignment="bottom", gap="small")
     picker.selectbox("Layer in focus", names, key="layer", on_change=state.chosen_layer)
@@ -22,11 +23,7 @@ def show(pictures: tuple[Picture, ...]) -> None:
     free.button("Unpin", key="unpin", on_click=_unpin, args=(layer,), disabled=state.recipe().override(layer) is None, width="stretch",
                 icon=":material/keep_off:", help="Let this layer follow the dials again.")
     p = pictures[names.index(layer)]
-
-    def turned(new: Step) -> None:
-        state.pin(layer, new)
-
-    lens.show(net, layer, state.recipe(), state.owner("lens"), "lens", turned)
+    _lens(layer)
     exact = "exact" if p.sqnr == float("inf") else f"{p.sqnr:.1f} dB SQNR"
     cut = f", all below |w| = {p.threshold:.4f} removed" if p.threshold else ""
     see = f"{p.name}: {p.count:,} weights, {words.size(p.bytes_before)} → {words.size(p.bytes_after)}, {exact}{cut}. {' '.join(p.refused)}"
@@ -36,6 +33,14 @@ def show(pictures: tuple[Picture, ...]) -> None:
         with st.expander(f"Steps on {layer}", key="steps", on_change="rerun") as opened:
             if opened.open:
                 chain.show(layer)
+
+
+@part
+def _lens(layer: str) -> None:
+    def turned(new: Step) -> None:
+        state.pin(layer, new)
+
+    lens.show(state.network(), layer, state.recipe(), state.owner("lens"), "lens", turned)
 
 
 def _unpin(layer: str) -> None:

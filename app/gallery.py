@@ -11,7 +11,7 @@ from PIL import Image
 from torch import Tensor
 
 from compression.data import Data
-from compression.evaluate import Progress
+from compression.evaluate import Answers, Progress
 
 CARDS = 12
 READABLE = 32  # characters before the one in question
@@ -63,8 +63,9 @@ def page(cards: list[str], wide: bool) -> str:
     """All cards in a grid."""
     return f'{STYLE}<div class="cards{" wide" if wide else ""}">{"".join(cards)}</div>'
 
+
 def changed_cards(data: Data, progress: Progress, most: int) -> tuple[list[tuple[Any, ...]], bool]:
-    """What the gallery needs of the first examples that changed, newly wrong before newly right; and whether they are text."""
+    """Cards of the first examples that changed, newly wrong before newly right; and whether they are text."""
     old, new, places = progress.before, progress.after, progress.places
     differ = (old.top != new.top).nonzero()  # (changed, 1) or (changed, 2)
     if data.labels is not None:
@@ -72,12 +73,22 @@ def changed_cards(data: Data, progress: Progress, most: int) -> tuple[list[tuple
         was, now = (old.top == truth), (new.top == truth)
         rank = torch.where(was & ~now, 0, torch.where(now & ~was, 1, 2))
         differ = differ[rank[tuple(differ.T)].argsort(stable=True)]
+    return cards(data, old, new, places, differ, most)
+
+
+def cards(data: Data, old: Answers, new: Answers, places: Tensor, chosen: Tensor, most: int) -> tuple[list[tuple[Any, ...]], bool]:
+    """What the gallery needs of some answers: (context or pixels, truth, old answer, new answer, verdict); and whether they are text.
+
+    places: the rows of the data that were answered; chosen: where among them, (k, 1) or for text (k, 2). Of a window of text only the
+    first is taken, and only what has enough before it to be read.
+    """
+    differ = chosen
     if data.kind == "text":  # one from each window, with enough before it to be read
         first: dict[int, Tensor] = {}
         for at in differ[differ[:, 1] >= READABLE][:5_000]:
             first.setdefault(int(at[0]), at)
         differ = list(first.values())
-    cards = []
+    found = []
     for at in differ[:most]:
         where, row = tuple(at.tolist()), int(places[at[0]])
         label = None if data.labels is None else int(data.labels[row][where[1:]])
@@ -86,10 +97,10 @@ def changed_cards(data: Data, progress: Progress, most: int) -> tuple[list[tuple
         truth_name = None if label is None else _name(data, label)
         if data.kind == "text":
             context = "".join(data.classes[i] for i in data.inputs[row, max(0, where[1] - 47) : where[1] + 1].tolist())
-            cards.append((context, truth_name, *name, said))
+            found.append((context, truth_name, *name, said))
         else:
-            cards.append((_pixels(data, row), truth_name, *name, said))
-    return cards, data.kind == "text"
+            found.append((_pixels(data, row), truth_name, *name, said))
+    return found, data.kind == "text"
 
 
 def _name(data: Data, label: int) -> str:

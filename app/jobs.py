@@ -2,6 +2,8 @@
 
 import atexit
 import logging
+import os
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator
@@ -198,6 +200,7 @@ class Pool:
         import torch
 
         torch.set_num_threads(1)
+        _give_way()
         while True:
             with self._wake:
                 while not self._waiting and not self._closing:
@@ -220,6 +223,12 @@ quick = Pool("quick")
 long = Pool("long")
 atexit.register(quick.close)
 atexit.register(long.close)
+
+
+def _give_way() -> None:
+    """Pages, and a browser on the same machine, go before this thread's work: a dial is answered a tenth sooner with it."""
+    if sys.platform == "linux":  # elsewhere a priority belongs to the whole process
+        os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), 10)
 
 
 def leave(owner: str) -> None:

@@ -39,7 +39,8 @@ def presets() -> None:
 def snapshots() -> None:
     """Take one, and those there are: a press on its key brings one back."""
     shelf = state.shelf()
-    st.button("Snapshot", icon=":material/photo_camera:", key="snapshot", on_click=_take, disabled=place(shelf) is None, width="stretch",
+    st.button("Snapshot", icon=":material/photo_camera:", key="snapshot", on_click=_take, width="stretch",
+              disabled=place(shelf) is None or bool(state.late()),
               help=f"Keeps this recipe with its results. Keys 1 to {MOST} bring them back." if len(shelf) < MOST else
               f"All {MOST} places are taken; remove one first.")
     for number, kept in shelf.items():

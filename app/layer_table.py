@@ -85,12 +85,13 @@ def _row(p: Picture, recipe: Recipe) -> dict[str, object]:
     for s in recipe.chain(p.name):
         now |= {name: value for name, value in s.knobs if name in DIALS}
     own = recipe.override(p.name)
+    late = ["still as before"] if p.name in state.late() else []
     note = "🔒 locked" if recipe.is_locked(p.name) else "⛓ own steps" if own and own.whole else "📌 pinned" if own else "follows"
     return {
         "pick": p.name in state.picks(), "layer": p.name, "weights": p.count, "sparsity": round(100 * now.get("sparsity", 0)),
         "bits": str(now.get("bits", 32)), "rank": f"{100 * now.get('rank', 1):.0f}",
         "method": " · ".join(method(s.method).title for s in recipe.chain(p.name)) or "original", "locked": recipe.is_locked(p.name),
-        "before": p.bytes_before / 1e3, "after": p.bytes_after / 1e3, "sqnr": parts.decibels(p.sqnr), "note": "; ".join([note, *p.refused]),
+        "before": p.bytes_before / 1e3, "after": p.bytes_after / 1e3, "sqnr": parts.decibels(p.sqnr), "note": "; ".join([note, *late, *p.refused]),
         "kind": p.kind,
     }
 

@@ -14,13 +14,13 @@ sys.path.insert(0, str(ROOT))
 
 import streamlit as st  # noqa: E402
 
-from app import compute, controls, keeping, state, words  # noqa: E402
-from app.views import coverage, explore, methods, opening, sensitivity, tradeoff  # noqa: E402
+from app import compute, controls, keeping, state, waiting, words  # noqa: E402
+from app.views import compare, coverage, explore, methods, opening, sensitivity, tradeoff  # noqa: E402
 
 STYLE = """<style>
 .stMainBlockContainer {padding: 4rem 2.5rem 4rem}
 @media (max-width: 40rem) {.stMainBlockContainer {padding: 4rem 1rem}}
-[data-testid="stSidebar"] kbd {display: none}
+[data-testid="stSidebar"] kbd, .st-key-seen {display: none}
 </style>"""  # keys are named in the buttons' help; shown in them they leave no room for words
 PRESENTER = """<style>
 html {font-size: 20px}
@@ -35,7 +35,7 @@ ask.add_argument("--data", help="package.module:function that returns (inputs, l
 asked, _ = ask.parse_known_args(sys.argv[1:])
 compute.warm()
 state.begin(*compute.from_command_line(asked.model, asked.data))
-state.drawn()
+state.draw()
 if state.presenting():
     st.set_page_config(initial_sidebar_state="collapsed")
     st.html(PRESENTER)
@@ -46,9 +46,13 @@ page = st.navigation(
         st.Page(coverage.show, title="Coverage", url_path="coverage"),
         st.Page(sensitivity.show, title="Sensitivity", url_path="sensitivity"),
         st.Page(tradeoff.show, title="Trade-off", url_path="trade-off"),
+        st.Page(compare.show, title="Compare", url_path="compare"),
     ],
     position="top",
 )
+waiting.stand_in()
+if page.title == "Explore":
+    explore.ahead()
 with st.sidebar:
     if controls.shows("network"):
         opening.header()
@@ -67,6 +71,9 @@ with st.sidebar:
     controls.measuring()
 for note in state.notes():
     st.warning(words.plain(note))
+if said := state.passing():
+    st.toast(said)
 page.run()
 state.publish()
+st.text_input("Number of this page", key=state.stamp())
 state.drawn()

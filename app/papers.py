@@ -7,6 +7,7 @@ import streamlit as st
 
 from app import bench, chart, compute, drawings, parts, plots, state, words
 from app.chart.ticker import tick
+from app.part import part
 from app.written import Written, written
 from compression.network import Network
 from compression.recipe import Recipe
@@ -53,7 +54,7 @@ def show() -> None:
     right.button("Use this recipe", on_click=state.set_recipe, args=(recipe,), width="stretch", help="Explore then shows it, layer by layer.")
 
 
-@st.fragment
+@part
 def _cards(net: Network, recipe: Recipe) -> None:
     file, quoted = written(net, recipe), PAPER[net.name]
     size, accuracy, paper, error = st.columns(4)

@@ -3,11 +3,11 @@
 import time
 
 import streamlit as st
-from streamlit.delta_generator import DeltaGenerator
 
 from app import changed, compute, jobs, state, words
 from app.chart.ticker import tick
 from app.dials import DIALS
+from app.part import part
 from compression.evaluate import Progress, Quality
 from compression.method import Knob, Value
 from compression.recipe import Recipe
@@ -30,14 +30,21 @@ def apart() -> tuple[int, int]:
     return sum(recipe.override(layer.name) is not None and not recipe.is_locked(layer.name) for layer in net.layers), locked
 
 
-def judgement(of: Recipe | None = None, name: str = "accuracy") -> tuple[jobs.Job | None, Progress | None]:
-    """The evaluation of a recipe (that on screen): started where it is not, waited for just long enough for a first estimate."""
+def judge(of: Recipe | None = None, name: str = "accuracy") -> jobs.Job | None:
+    """The evaluation of a recipe (that on screen), started where it is not; None without data."""
     net, recipe, split = state.network(), of or state.shown(), state.split()
     if not split:
-        return None, None
+        return None
     key = (net.digest, compute.fingerprint(net, recipe), net.data[split].digest)
     shadow = SHADOW if state.shadow() else 0.0
-    job = jobs.quick.submit(state.owner(name), (*key, shadow), lambda: compute.judging(net, recipe, split, shadow))
+    return jobs.quick.submit(state.owner(name), (*key, shadow), lambda: compute.judging(net, recipe, split, shadow))
+
+
+def judgement(of: Recipe | None = None, name: str = "accuracy") -> tuple[jobs.Job | None, Progress | None]:
+    """The same, waited for just long enough for a first estimate."""
+    job = judge(of, name)
+    if job is None:
+        return None, None
     job.wait(FIRST_WAIT)
     return job, job.latest
 
@@ -59,15 +66,9 @@ def judged() -> Quality | None:
     return progress.quality if progress else None
 
 
-@st.fragment
-def results(answers: DeltaGenerator | None) -> None:
-    """The sentence and the cards, and in an empty place further down the answers that changed.
-
-    Runs by itself again while the evaluation goes on. One fragment for all of it, with one beat: of two that ask in one moment
-    Streamlit may answer only one.
-    """
-    if state.outdated():
-        st.rerun()
+@part
+def results() -> None:
+    """The sentence and the cards. Runs by itself again while the evaluation goes on."""
     net, recipe = state.network(), state.shown()
     waits = compute.waits_for_repairs(net, recipe)
     if state.remember("drawn.waiting", lambda: waits) and not waits:
@@ -81,7 +82,7 @@ def results(answers: DeltaGenerator | None) -> None:
         q = progress.quality
         told = words.told(q.accuracy, q.change, q.agreement, q.changed, q.predictions, changed.asked(progress), net.data[q.split].kind == "text",
                           q.estimated)
-    claim = words.sentence(_dialled(), words.layers(*apart()), costs.file_bytes, costs.original_bytes, told)
+    claim = words.sentence(_dialled(), words.layers(*apart(), len(state.late())), costs.file_bytes, costs.original_bytes, told)
     with st.container(key="claim"):
         st.markdown(claim if told or job is None else f"{claim} {_pending(job)}")
     size, accuracy, flips, operations, error = st.columns([8, 9, 8, 8, 7], gap="small")
@@ -98,11 +99,19 @@ def results(answers: DeltaGenerator | None) -> None:
     error.metric("SQNR", "exact" if costs.sqnr == float("inf") else f"{decibels(costs.sqnr)} dB",
                  f"{words.share(costs.zeros, 0)} zero", delta_color="off", delta_arrow="off", border=True,
                  help="Signal to noise of all weights together: 6 dB is about one bit. Higher is closer to the original.")
+    if said := words.passed_over(compute.compressed(net, recipe).refused):
+        st.markdown(f":small[{said}]")
     for note in compute.compressed(net, recipe).notes:
         st.markdown(f":small[{words.repair(note.title, note.told, note.accepted, note.before, note.after)}]")
-    if answers is not None:
-        changed.cards(answers, job is not None, progress)
     tick(more_to_come(job, progress), time.monotonic_ns() % 10**9, 100, key="results.tick")
+
+
+@part
+def answers() -> None:
+    """The answers that changed. A part of its own: one that writes into a place outside itself takes the page apart when it is overtaken."""
+    job, progress = judgement()
+    changed.cards(job is not None, progress)
+    tick(more_to_come(job, progress), time.monotonic_ns() % 10**9, 350, key="answers.tick")
 
 
 def _pending(job: jobs.Job) -> str:

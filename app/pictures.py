@@ -33,23 +33,36 @@ class Picture(NamedTuple):
     refused: tuple[str, ...]
 
 
-def picture(layer: Layer, chain: tuple[Step, ...], form: Encoded, refused: tuple[str, ...]) -> Picture:
-    """What the charts need of a layer that is stored in some form."""
+class Outline(NamedTuple):
+    """A layer's weights as they were trained, as counts; the same for every recipe."""
+
+    edges: np.ndarray  # (bins + 1,)
+    before: np.ndarray  # (bins,)
+
+
+def outline(layer: Layer) -> Outline:
+    """The histogram of a layer's weights, over bins from minus the largest magnitude to plus it."""
+    most = float(layer.weight.abs().max()) or 1.0
+    return Outline(np.linspace(-most, most, BINS + 1), _counts(layer.weight, most))
+
+
+def picture(layer: Layer, chain: tuple[Step, ...], form: Encoded, refused: tuple[str, ...], drawn: Outline) -> Picture:
+    """What the charts need of a layer that is stored in some form. drawn: the layer's outline."""
     weight, decoded = layer.weight, form.decode()
-    values, new = weight.flatten(), decoded.flatten()
-    most = float(values.abs().max()) or 1.0
-    kept = new[new != 0]
-    cut = _cut(values, new) if any(s.method.startswith("pruning") for s in chain) else None
-    edges = np.linspace(-most, most, BINS + 1)
-    wrong = measure.error(weight, decoded)
-    counts = [torch.histc(v, BINS, -most, most).numpy().astype(np.int64) for v in (values, kept.clamp(-most, most))]
-    return Picture(layer.name, layer.kind, weight.numel(), chain, edges, *counts, 1 - len(kept) / max(len(new), 1),
-                   cut, 4 * weight.numel(), form.nbytes, wrong.sqnr,
+    cut = _cut(weight, decoded) if any(s.method.startswith("pruning") for s in chain) else None
+    wrong, most = measure.error(weight, decoded), float(drawn.edges[-1])
+    after = _counts(decoded.clamp(-most, most), most)
+    after[BINS // 2] -= round(wrong.zeros * decoded.numel())  # zero is the lower edge of that bin
+    return Picture(layer.name, layer.kind, weight.numel(), chain, *drawn, after, wrong.zeros, cut, 4 * weight.numel(), form.nbytes, wrong.sqnr,
                    measure.itemised(form), refused)
+
+
+def _counts(values: Tensor, most: float) -> np.ndarray:
+    return torch.histc(values, BINS, -most, most).numpy().astype(np.int64)
 
 
 def _cut(before: Tensor, after: Tensor) -> float | None:
     """The magnitude up to which all weights were removed and above which all were kept; None where there is none."""
-    size, gone = before.abs(), (after == 0) & (before != 0)
-    largest = float(size[gone].max()) if bool(gone.any()) else None
-    return largest if largest is not None and bool((size[after != 0] >= largest).all()) else None
+    size, there = before.abs(), after != 0
+    largest = float(size.masked_fill(there, 0.0).max())
+    return largest if largest and float(size.masked_fill(~there, torch.inf).min()) >= largest else None

@@ -90,10 +90,11 @@ def stand_in(net: Network, recipe: Recipe, before: Recipe) -> tuple[Recipe, tupl
     """A recipe that can be shown at once, and the layers that it shows as they were: those that wait for a slow preparation.
 
     Such a layer has the chain that another recipe, which was shown before, gives it; or none, where that would have to wait as well.
+    Repairs, which belong to what is stored in the end, are left for then.
     """
     net, chains = wanted(net, recipe)
     late = tuple(each.layer for each in unready(net, chains))
     old = [Wanted(name, before.chain(name)) for name in late]
     gone = {each.layer for each in unready(net, old)}
     kept = tuple(Override(each.layer, () if each.layer in gone else each.chain, whole=True) for each in old)
-    return replace(recipe, overrides=(*kept, *recipe.overrides)) if late else recipe, late
+    return replace(recipe, overrides=(*kept, *recipe.overrides), repairs=()) if late else recipe, late

@@ -56,7 +56,7 @@ def fitting(net: Network, name: str) -> list[str]:
 def picture(net: Network, layer: str, chain: tuple[Step, ...]) -> Picture:
     """Histograms, bytes and error of the layer after the whole chain."""
     form, refused = encode(net.layer(layer), chain, compute.memo(), net.digest)
-    return compute.kept(("picture", net.digest, layer, chain), lambda: compute.picture(net.layer(layer), chain, form, refused))
+    return compute.picture_of(net.digest, net.layer(layer), chain, form, refused)
 
 
 def relative(net: Network, layer: str, chain: tuple[Step, ...]) -> float:

@@ -2,11 +2,13 @@
 
 import time
 from collections.abc import Sequence
+from typing import Any, NamedTuple
 
 import streamlit as st
 
 from app import jobs, pace, readiness, state, words
 from app.chart.ticker import tick
+from app.part import part
 from app.readiness import Piece, Wanted
 from compression.network import Network
 from compression.recipe import Recipe
@@ -15,39 +17,65 @@ ASK = 20.0  # CPU seconds that a page begins to prepare by itself; for more it a
 INLINE = 0.4  # seconds that a page waits, so that what is soon done needs no box
 
 
-def ready(net: Network, chains: Sequence[Wanted], who: str) -> bool:
-    """Whether all that is wanted can be answered at once; where it cannot, the work is begun and a box says so.
+class Work(NamedTuple):
+    """What has to be prepared before a page can show what it wants."""
+
+    net: Network
+    left: tuple[Wanted, ...]
+    place: tuple[Any, ...]  # readiness.place of all that is wanted
+    who: str
+    about: float | None  # CPU seconds
+
+    @property
+    def job(self) -> jobs.Job | None:
+        """The job that does this work, if it was begun."""
+        job = jobs.long.find(state.owner(self.who))
+        return job if job is not None and job.key == self.place else None
+
+    def begin(self) -> None:
+        """Have a worker do it."""
+        jobs.long.submit(state.owner(self.who), self.place, lambda: readiness.preparing(self.net, self.left), again=True)
+
+
+def needed(net: Network, chains: Sequence[Wanted], who: str) -> Work | None:
+    """What has to be prepared first, which is then begun if it does not take long; None where all can be answered at once.
 
     who: one page asks for one kind of work at a time, and what it asks for next takes the place of what it asked for before.
     """
     left = readiness.unready(net, chains)
     if not left:
-        return True
-    owner, key, about = state.owner(who), readiness.place(net, chains), readiness.seconds(net, left)
+        return None
+    work = Work(net, tuple(left), readiness.place(net, chains), who, readiness.seconds(net, left))
+    if work.job is None and (work.about is None or work.about <= ASK):
+        work.begin()
+        if work.job.ended(INLINE) and not work.job.error and not readiness.unready(net, chains):
+            return None
+    return work
 
-    def begin() -> None:
-        jobs.long.submit(owner, key, lambda: readiness.preparing(net, left), again=True)
 
-    job = jobs.long.find(owner)
-    mine = job is not None and job.key == key
-    if not mine and (about is None or about <= ASK):
-        begin()
-        job, mine = jobs.long.find(owner), True
-        if job.ended(INLINE) and not job.error and not readiness.unready(net, chains):
-            return True
-    if mine and job.running:
-        _under_way(who, about)
-        return False
-    names = " and ".join(readiness.titles(net, left))
-    where = left[0].layer if len(left) == 1 else f"{len(left)} layers"
-    long = f" That takes about {pace.told(about)}." if about else ""
-    st.info(job.error if mine and job.error else f"{names} has to prepare on {where}, once for all settings of its dials.{long}",
+def ready(net: Network, chains: Sequence[Wanted], who: str) -> bool:
+    """Whether all that is wanted can be answered at once; where it cannot, the work is begun and a box says so."""
+    work = needed(net, chains, who)
+    if work is not None:
+        box(work)
+    return work is None
+
+
+def box(work: Work) -> None:
+    """How far it is, with a button to stop it; or what there is to do, with a button to begin."""
+    job = work.job
+    if job is not None and job.running:
+        _under_way(work.who, work.about)
+        return
+    names = " and ".join(readiness.titles(work.net, work.left))
+    where = work.left[0].layer if len(work.left) == 1 else f"{len(work.left)} layers"
+    long = f" That takes about {pace.told(work.about)}." if work.about else ""
+    st.info(job.error if job is not None and job.error else f"{names} has to prepare on {where}, once for all settings of its dials.{long}",
             icon=":material/hourglass_empty:")
-    st.button("Prepare it", key=f"{who}.begin", on_click=begin, icon=":material/play_arrow:")
-    return False
+    st.button("Prepare it", key=f"{work.who}.begin", on_click=work.begin, icon=":material/play_arrow:")
 
 
-@st.fragment
+@part
 def _under_way(who: str, about: float | None) -> None:
     job = jobs.long.find(state.owner(who))
     if job is None or job.done:
@@ -69,13 +97,28 @@ def told(piece: Piece | None, spent: float, about: float | None) -> tuple[float,
     return min(1.0, done), f"Preparing {piece.title} on {piece.layer}{rest}"
 
 
-def meanwhile(net: Network, recipe: Recipe, who: str) -> tuple[Recipe, tuple[str, ...]]:
-    """The recipe that a page can show now, and the layers that it shows as they were while their methods prepare; draws the box.
+RECIPE = "recipe"  # who asks for the recipe on screen
 
-    All figures of the recipe it gives are its own: what is stale is that it is not yet the recipe on screen.
+
+def stand_in() -> None:
+    """Let what can be shown at once stand in for the recipe on screen, where its methods have yet to prepare, and have them begin.
+
+    All figures of what stands in are its own: what is stale is that it is not yet the recipe that was asked for.
     """
-    shown, late = readiness.stand_in(net, recipe, state.remember(f"{who}.shown.{net.name}", Recipe))
-    if late and ready(*readiness.wanted(net, recipe), who):
+    net, recipe = state.network(), state.wanted()
+    before = f"{RECIPE}.shown.{net.name}"
+    shown, late = readiness.stand_in(net, recipe, state.remember(before, Recipe))
+    work = needed(*readiness.wanted(net, recipe), RECIPE) if late else None
+    if work is None:
         shown, late = recipe, ()
-    state.recall(f"{who}.shown.{net.name}", shown)
-    return shown, late
+    state.recall(before, shown)
+    state.recall(f"{RECIPE}.work", work)
+    state.stand_in(shown, late)
+
+
+def recipe_box() -> None:
+    """Where something stands in for the recipe on screen: how far its preparations are, and what is shown until then."""
+    work = state.remember(f"{RECIPE}.work", lambda: None)
+    if work is not None:
+        box(work)
+        st.markdown(words.as_before(state.late()))

@@ -7,6 +7,7 @@ import streamlit as st
 
 from app import bench, chart, contrast, drawings, parts, state, words
 from app.chart.ticker import tick
+from app.part import part
 from compression.link import chain_text
 from compression.network import Network
 from compression.recipe import Recipe, Step, step
@@ -69,7 +70,7 @@ def _change(moved: contrast.Moved) -> str:
     return f"moved by {words.share(moved.change)}" if moved.change else "as they were"
 
 
-@st.fragment
+@part
 def cards(net: Network, chosen: Step, then: int) -> None:
     """The accuracy with the rewriting and without it, both after the same quantization."""
     default = (step("quantization.uniform", bits=then, per="tensor"),) if then else ()

@@ -10,7 +10,7 @@ import pytest
 import streamlit as st
 from streamlit.testing.v1 import AppTest
 
-from app import jobs, words
+from app import jobs, waiting, words
 from compression.apply import compress
 from compression.export import pack
 from compression.measure import total_error
@@ -145,8 +145,9 @@ def wait_for_button(at, label) -> AppTest:
 
 
 @pytest.fixture(autouse=True)
-def nobody_left():
-    """AppTest never ends a session, so its jobs would go on beside the next test's."""
+def nobody_left(monkeypatch):
+    """Pages wait for what prepares. AppTest never ends a session, so its jobs would go on beside the next test's."""
+    monkeypatch.setattr(waiting, "INLINE", 120.0)
     yield
     for pool in (jobs.quick, jobs.long):
         pool.drop_all("")

@@ -4,6 +4,7 @@ import json
 import random
 
 import pytest
+from screen import agrees, cold, control, edit, figures, healthy, nobody_left, opened, press, put, recipe_of, turned  # noqa: F401
 
 from app.changes import said
 from app.history import LONGEST, History
@@ -15,7 +16,6 @@ from compression.presets import PRESETS, preset, recorded
 from compression.recipe import Override, Recipe, step
 from compression.score import changed, size_of
 from compression.zoo import shipped
-from screen import agrees, cold, control, edit, figures, healthy, nobody_left, opened, press, put, recipe_of, turned  # noqa: F401
 
 HALF = Recipe((step("pruning.magnitude", sparsity=0.5),))
 
@@ -81,7 +81,7 @@ def test_undo_says_what_it_takes_back_and_a_page_is_no_step():
     (HALF.with_lock("fc1", True), "fc1 locked"),
     (HALF.with_default(step("coding.huffman")), "Huffman coding on"),
     (HALF.with_repair("norms", True), "Batch norms measured again: on"),
-    (HALF.with_override(Override("fc1", HALF.default + (step("coding.huffman"),), whole=True)), "fc1: Huffman coding added"),
+    (HALF.with_override(Override("fc1", (*HALF.default, step("coding.huffman")), whole=True)), "fc1: Huffman coding added"),
     (HALF, "order changed"),
 ])
 def test_steps_have_words(after, words):

@@ -8,7 +8,7 @@ import pytest
 import torch
 from streamlit.testing.v1 import AppTest
 
-from app import axes, found, jobs, trial, words
+from app import axes, found, jobs, trial, waiting, words
 from app.bench import FAMILY
 from compression import measure
 from compression.apply import compress, encode, prepared
@@ -29,8 +29,9 @@ CODES = step("quantization.uniform", bits=4)
 
 
 @pytest.fixture(autouse=True)
-def nobody_left():
+def nobody_left(monkeypatch):
     """AppTest never ends a session, so its jobs would go on beside the next test's."""
+    monkeypatch.setattr(waiting, "INLINE", 120.0)  # pages wait for what prepares
     yield
     for pool in (jobs.quick, jobs.long):
         pool.drop_all("")

@@ -165,7 +165,8 @@ HOSTILE = [
     {"do": "rm-rf"}, {"do": "-"}, {"do": "~~~"}, {"do": "magnitude-bits-4"}, {"do": "magnitude-sparsity-0.5-sparsity"},
     {"do": "uniform-bits-True"}, {"do": "uniform-symmetric-1"}, {"do": "x" * 5000}, {"pin": "fc1"}, {"pin": "-magnitude-sparsity-0.5"},
     {"pin": "fc1-nothing-x-1"}, {"lock": "~" * 100}, {"seed": "-1"}, {"seed": "1e9"}, {"seed": "<script>"}, {"only": "fc1-uniform-bits-99"},
-    {"do": "\u0000"}, {"do": "magnitude-sparsity-nan"}, {"do": "magnitude-sparsity-inf"}, {"do": "__import__-os-1"}, {"do": "%"}, {"pin": "%zz-uniform-bits-4"},
+    {"do": "\u0000"}, {"do": "magnitude-sparsity-nan"}, {"do": "magnitude-sparsity-inf"}, {"do": "__import__-os-1"}, {"do": "%"},
+    {"pin": "%zz-uniform-bits-4"},
 ]
 
 
@@ -179,7 +180,8 @@ def test_a_hostile_link_gives_sentences_and_a_recipe(words):
 @pytest.mark.parametrize("text, says", [
     ("", "not JSON"), ("[]", "no recipe"), ("{}", "no recipe"), ('{"shrinkscope": 1}', "incomplete"),
     ('{"shrinkscope": 1, "default": [{"method": "a.b", "knobs": {}}], "overrides": [], "locked": [], "seed": 0}', "unknown method"),
-    ('{"shrinkscope": 1, "default": [{"method": "pruning.magnitude", "knobs": {"sparsity": 7}}], "overrides": [], "locked": [], "seed": 0}', "ladder"),
+    ('{"shrinkscope": 1, "default": [{"method": "pruning.magnitude", "knobs": {"sparsity": 7}}], "overrides": [], "locked": [], "seed": 0}',
+     "ladder"),
 ])
 def test_a_wrong_recipe_file_says_what_is_wrong(text, says):
     with pytest.raises(ValueError, match=says):

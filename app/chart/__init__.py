@@ -46,7 +46,7 @@ def install(folder: Path = STATIC) -> Path:
         folder.mkdir(parents=True, exist_ok=True)
         partial = target.with_suffix(f".{os.getpid()}")
         shutil.copyfile(LIBRARY, partial)
-        os.replace(partial, target)
+        partial.replace(target)
     return target
 
 

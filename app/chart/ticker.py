@@ -4,11 +4,14 @@ import streamlit as st
 
 JS = """
 const timers = new WeakMap()
+const busy = () => !["notRunning", undefined].includes(document.querySelector("[data-testid=stApp]")?.dataset.testScriptState)
 export default function ({ data, parentElement, setTriggerValue }) {
   clearTimeout(timers.get(parentElement))
   let asked = 0
-  // Asked again after a while: of two fragments that ask in one moment, Streamlit may run only one.
+  // Not while a page is being drawn: the beat would run a part of it that may be gone by then. Asked again after a while: of two fragments
+  // that ask in one moment, Streamlit may run only one.
   const ask = () => {
+    if (busy()) return timers.set(parentElement, setTimeout(ask, 50))
     setTriggerValue("tick", `${data.seq}.${asked++}`)
     timers.set(parentElement, setTimeout(ask, 1500 + data.ms))
   }

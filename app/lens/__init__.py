@@ -32,18 +32,11 @@ _mount = st.components.v2.component(
 def show(net: Network, layer: str, recipe: Recipe, owner: str, key: str, on_commit: Callable[[Step], None]) -> None:
     """The lens on one layer of a network under a recipe, under `key`, as wide as its container.
 
-    While a dial is dragged nothing is sent. When it is let go `on_commit` is called once, before the next run, with the layer's
-    step at its new rung; then the whole page runs. `owner` names the job that finds what takes long, as state.owner does.
-    What Python says next is shown, whether it is what was dialled or not: undo, presets and other widgets move the dials so.
+    To be called in a fragment, which the lens runs again while it finds more. While a dial is dragged nothing is sent. When it is let go
+    `on_commit` is called once, before the next run, with the layer's step at its new rung. What Python says next is shown, whether it is
+    what was dialled or not: undo, presets and other widgets move the dials so. `owner` names the job that finds what takes long, as
+    state.owner does.
     """
-    st.session_state.pop(f"{key}.turned", None)
-    _panel(net, layer, recipe, owner, key, on_commit)
-
-
-@st.fragment
-def _panel(net: Network, layer: str, recipe: Recipe, owner: str, key: str, on_commit: Callable[[Step], None]) -> None:
-    if st.session_state.get(f"{key}.turned"):
-        st.rerun()  # a fragment's widgets run the fragment alone, and all of the page depends on the recipe
     net = rewritten(net, recipe.first)[0]
     said = st.session_state.get(key) or {}
     view = said.get("view") if said.get("view") in VIEWS else "weights"
@@ -59,7 +52,6 @@ def _panel(net: Network, layer: str, recipe: Recipe, owner: str, key: str, on_co
         here = place(steps, which)
         if asked["layer"] == layer and 0 <= at < len(ladder(steps[here])):
             on_commit(turned(steps, here, ladder(steps[here])[at])[here])
-            st.session_state[f"{key}.turned"] = True
         st.session_state[f"{key}.heard"] = int(asked["n"])
 
     _mount(key=key, data={"read": read | {"serial": _serial(key, read, numbers)}, "numbers": numbers},

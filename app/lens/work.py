@@ -9,7 +9,7 @@ from app.lens.steps import Steps
 from app.lens.tables import Tables, once, tables
 from compression.network import Network
 
-AT_ONCE = 0.08  # seconds that a page looks for rungs of the dials on screen before the rest goes to a job
+AT_ONCE = 0.03  # seconds that a page looks for rungs of the dials on screen before the rest goes to a job
 BESIDE = 0.01  # the same once those are known and only other dials are left
 
 

@@ -2,19 +2,23 @@
 
 from app.state.address import HIDEABLE, JUDGES, OPENING, add, asked, begin, chosen_hidden, chosen_presenting, link, publish
 from app.state.edits import commit, fold_edits, pin, redo, release_pins, reset, set_recipe, switch_solo, undo, with_whole
+from app.state.heard import drawing, half_drawn, stamp, write
 from app.state.mirror import knob_key, set_focus, show_focus
 from app.state.picking import add_own, chosen_layer, chosen_network, chosen_split, open_network, titles
 from app.state.session import (
     dial_step,
+    draw,
     drawn,
     focus,
     hidden,
     history,
+    late,
     network,
     note,
     notes,
     outdated,
     owner,
+    passing,
     picks,
     presenting,
     recall,
@@ -24,15 +28,17 @@ from app.state.session import (
     shown,
     solo,
     split,
+    stand_in,
     value,
     version,
-    write,
+    wanted,
 )
 from app.state.shelf import (
     ORIGINAL,
     SCREEN,
     choose_side,
     chosen_preset,
+    chosen_side,
     last_preset,
     learn,
     load,
@@ -40,7 +46,9 @@ from app.state.shelf import (
     restore,
     shelf,
     show_preset,
+    show_sides,
     side_recipe,
+    side_word,
     sides,
     swap,
     take,
@@ -49,10 +57,11 @@ from app.state.widgets import change_method, suggest_repairs, switch_coding, tog
 
 __all__ = [
     "HIDEABLE", "JUDGES", "OPENING", "ORIGINAL", "SCREEN", "add", "add_own", "asked", "begin", "change_method", "choose_side",
-    "chosen_hidden", "chosen_layer", "chosen_network", "chosen_presenting", "chosen_preset", "chosen_split", "commit", "dial_step", "drawn",
-    "focus", "fold_edits", "hidden", "history", "knob_key", "last_preset", "learn", "link", "load", "network", "note", "notes", "open_network",
-    "outdated", "owner", "picks", "pin", "presenting", "publish", "recall", "recipe", "redo", "release_pins", "remember", "remove", "reset", "restore",
-    "set_focus", "set_recipe", "shadow", "shelf", "show_focus", "show_preset", "shown", "side_recipe", "sides", "solo", "split",
+    "chosen_hidden", "chosen_layer", "chosen_network", "chosen_presenting", "chosen_preset", "chosen_side", "chosen_split", "commit",
+    "dial_step", "draw", "drawing", "drawn", "focus", "fold_edits", "half_drawn", "hidden", "history", "knob_key", "last_preset", "late",
+    "learn", "link", "load", "network", "note", "notes", "open_network", "outdated", "owner", "passing", "picks", "pin", "presenting",
+    "publish", "recall", "recipe", "redo", "release_pins", "remember", "remove", "reset", "restore", "set_focus", "set_recipe", "shadow",
+    "shelf", "show_focus", "show_preset", "show_sides", "shown", "side_recipe", "side_word", "sides", "solo", "split", "stamp", "stand_in",
     "suggest_repairs", "swap", "switch_coding", "switch_solo", "take", "titles", "toggle_coding", "turn", "turn_first", "turn_repair",
-    "undo", "value", "version", "with_whole", "write",
+    "undo", "value", "version", "wanted", "with_whole", "write",
 ]

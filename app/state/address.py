@@ -8,6 +8,7 @@ import streamlit as st
 from app import compute
 from app.dials import complete, fitting, lean, opening
 from app.history import History
+from app.state.heard import heard
 from app.state.mirror import mirror
 from app.state.picking import first_split, largest
 from app.state.session import focus, hidden, network, presenting, recipe, solo, split
@@ -75,11 +76,13 @@ def _known(name: str) -> str:
     return OPENING
 
 
+@heard
 def chosen_hidden() -> None:
     """Parts to hide were picked."""
     st.session_state.hidden = tuple(word for word in HIDEABLE if word in st.session_state["hide"])
 
 
+@heard
 def chosen_presenting() -> None:
     """The switch of the presenter mode was used."""
     st.session_state.presenting = st.session_state["present"]
@@ -112,7 +115,7 @@ def link() -> tuple[str, bool]:
 
 def _document() -> tuple[dict[str, str], bool]:
     words = {"net": st.session_state.net, **to_link(lean(recipe())), "layer": focus(), "solo": solo(), "on": split(),
-             "hide": "~".join(hidden()), "present": "1" if presenting() else "", "v": "1", **st.session_state.added}
+             "hide": "~".join(hidden()), "present": "1" if presenting() else "", "v": "1", **st.session_state.added, **st.session_state.adds}
     words = {key: text for key, text in words.items() if text}
     cut = len(urlencode(words)) > LONGEST
     return ({key: text for key, text in words.items() if key not in ("pin", "only")} | {"cut": "1"} if cut else words), cut

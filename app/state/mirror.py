@@ -3,6 +3,7 @@
 import streamlit as st
 
 from app.dials import DIALS
+from app.state.heard import put
 from app.state.session import dial_step, focus, network, recipe
 from compression.registry import dial, repairs, rewrites
 
@@ -10,20 +11,22 @@ from compression.registry import dial, repairs, rewrites
 def mirror() -> None:
     """Write the recipe into the widgets."""
     ss = st.session_state
-    ss["pick"], ss["judge"], ss["layer"] = ss.net, ss.split, ss.focus
+    put("pick", ss.net)
+    put("judge", ss.split)
+    put("layer", ss.focus)
     for which in DIALS:
         chosen = dial_step(which)
-        ss[f"method.{which}"] = chosen.method
+        put(f"method.{which}", chosen.method)
         for name, value in chosen.knobs:
-            ss[key(which, chosen.method, name)] = value
+            put(key(which, chosen.method, name), value)
     for name, declared in rewrites().items():
         chosen = next((s for s in recipe().first if s.method == name), None)
-        ss[f"first.{name}"] = chosen is not None
+        put(f"first.{name}", chosen is not None)
         for knob in declared.knobs:
-            ss[f"first.{name}.{knob.name}"] = chosen[knob.name] if chosen else knob.default
+            put(f"first.{name}.{knob.name}", chosen[knob.name] if chosen else knob.default)
     for name in repairs():
-        ss[f"repair.{name}"] = name in recipe().repairs
-    ss["huffman"] = any(dial(s.method) == "coding" for s in recipe().default)
+        put(f"repair.{name}", name in recipe().repairs)
+    put("huffman", any(dial(s.method) == "coding" for s in recipe().default))
 
 
 def key(which: str, name: str, knob: str) -> str:
@@ -39,9 +42,10 @@ def knob_key(which: str, knob: str) -> str:
 def set_focus(layer: str) -> None:
     """Bring a layer into focus."""
     if any(found.name == layer for found in network().layers):
-        st.session_state.focus = st.session_state["layer"] = layer
+        st.session_state.focus = layer
+        put("layer", layer)
 
 
 def show_focus() -> None:
     """Write the layer in focus into its picker, which forgets it while another page is on screen."""
-    st.session_state["layer"] = focus()
+    put("layer", focus())

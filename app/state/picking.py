@@ -7,21 +7,25 @@ import streamlit as st
 from app import compute
 from app.history import History
 from app.state.edits import set_recipe
+from app.state.heard import heard, put
 from app.state.mirror import mirror
 from app.state.session import network, recipe, split
 
 
+@heard
 def chosen_layer() -> None:
     """The layer picker was used."""
     st.session_state.focus = st.session_state["layer"]
 
 
+@heard
 def chosen_split() -> None:
     """The data picker was used; clicked off, it keeps its value."""
     st.session_state.split = st.session_state["judge"] or st.session_state.split
-    st.session_state["judge"] = st.session_state.split
+    put("judge", st.session_state.split)
 
 
+@heard
 def chosen_network() -> None:
     """The network picker was used."""
     open_network(st.session_state["pick"])
@@ -49,7 +53,7 @@ def open_network(name: str) -> None:
         ss.split = first_split()
     set_recipe(replace(recipe(), overrides=(), locked=()))
     if ss.history.past or ss.history.future:
-        st.toast("Another network is open; the steps made before can no longer be undone.")
+        ss.passing = "Another network is open; the steps made before can no longer be undone."
     ss.history = History()
     mirror()
 

@@ -8,6 +8,7 @@ import streamlit as st
 
 from app import compute
 from app.history import History
+from app.state import heard
 from compression.network import Network
 from compression.recipe import Recipe, Step
 from compression.registry import dial
@@ -25,11 +26,31 @@ def recipe() -> Recipe:
     return st.session_state.recipe
 
 
-def shown() -> Recipe:
-    """The recipe whose effect is on screen: that being made, or with a layer on solo what it does to that layer alone."""
+def wanted() -> Recipe:
+    """The recipe whose effect is asked for: that being made, or with a layer on solo what it does to that layer alone."""
     if not solo():
         return recipe()
     return replace(recipe(), locked=tuple(layer.name for layer in network().layers if layer.name != solo()), repairs=())
+
+
+def stand_in(other: Recipe, late: tuple[str, ...]) -> None:
+    """Show another recipe in place of that which is asked for, which it gives to all layers but a few that are late."""
+    st.session_state.standing = (st.session_state.net, wanted(), other, late)
+
+
+def shown() -> Recipe:
+    """The recipe whose effect is on screen: that which is asked for, or what stands in for it while methods prepare."""
+    return _standing()[0]
+
+
+def late() -> tuple[str, ...]:
+    """The layers that are shown as they were before, because their methods have yet to prepare."""
+    return _standing()[1]
+
+
+def _standing() -> tuple[Recipe, tuple[str, ...]]:
+    net, asked, other, late = st.session_state.get("standing", (None, None, None, ()))
+    return (other, late) if (net, asked) == (st.session_state.net, wanted()) else (wanted(), ())
 
 
 def solo() -> str:
@@ -84,6 +105,11 @@ def notes() -> list[str]:
     return told if len(told) <= NOTES else [*told[:NOTES], f"The link has {len(told) - NOTES} more parts that could not be read."]
 
 
+def passing() -> str:
+    """What is told in passing, once; empty where there is nothing."""
+    return recall("passing", "") or ""
+
+
 def version() -> int:
     """Counts the recipes that were set from outside the layer table, whose edits then no longer hold."""
     return st.session_state.version
@@ -102,28 +128,32 @@ def recall(name: str, value: Any) -> Any:
     return before
 
 
-def write(key: str, value: Any) -> None:
-    """What a widget is to show, before it is drawn."""
-    if st.session_state.get(key) != value:
-        st.session_state[key] = value
-
-
 def value(key: str) -> Any:
     """What a widget was set to, for its callback."""
+    heard.settle()
     return st.session_state.get(key)
 
 
-def drawn() -> None:
-    """The whole page is of what the session holds now: said when it begins, and again when it is done."""
+def draw() -> None:
+    """The whole page is about to be drawn, for what the session holds now."""
+    heard.draw()
     st.session_state.drawn = _held()
 
 
-def outdated() -> bool:
-    """Whether the page was drawn for something else than the session holds now; asked in a part that runs by itself.
+def drawn() -> None:
+    """The whole page is of what the session holds now, also where drawing it has changed that."""
+    st.session_state.drawn = _held()
+    heard.rest()
 
-    A beat of such a part and a person's change may reach the server as one message, of which Streamlit runs only the part.
+
+def outdated(number: int) -> bool:
+    """Whether a part of that number belongs to a page that is no longer the newest, or is for something else than the session holds now.
+
+    A beat of such a part and a person's change may reach the server as one message, of which Streamlit runs only the part; and a page
+    may be left half drawn for a newer one, its parts then being those of the page before.
     """
-    return st.session_state.get("drawn", _held()) != _held()
+    heard.settle()
+    return number != heard.drawing() or st.session_state.drawn != _held()
 
 
 def _held() -> tuple[Any, ...]:

@@ -6,8 +6,10 @@ import streamlit as st
 
 from app import compute
 from app.dials import complete
-from app.snapshots import Snapshot, from_file, place
+from app.snapshots import MOST, Snapshot, from_file, place
+from app.state.address import asked
 from app.state.edits import set_recipe
+from app.state.heard import heard, put
 from app.state.picking import open_network
 from app.state.session import network, recipe, remember
 from compression.evaluate import Quality
@@ -15,6 +17,9 @@ from compression.presets import PRESETS, preset
 from compression.recipe import Recipe
 
 ORIGINAL, SCREEN = "the original", "on screen"  # sides of a comparison that are no snapshots
+PICKERS = ("side.a", "side.b")
+SIDES: dict[str, int | str] = {  # in a link: what can be compared
+    "original": ORIGINAL, "screen": SCREEN, **{name: name for name in PRESETS if name != "original"}, **{str(i): i for i in range(1, MOST + 1)}}
 
 
 def shelf() -> dict[int, Snapshot]:
@@ -23,9 +28,37 @@ def shelf() -> dict[int, Snapshot]:
 
 
 def sides() -> tuple[int | str, int | str]:
-    """What is A and what is B: a snapshot's key, the original, or what is on screen."""
-    kept = remember("sides", lambda: (ORIGINAL, SCREEN))
+    """What is A and what is B: a snapshot's key, the original, what is on screen, or a preset's name."""
+    kept = remember("sides", lambda: (_asked_side("a", ORIGINAL), _asked_side("b", SCREEN)))
     return tuple(side if isinstance(side, str) or side in shelf() else other for side, other in zip(kept, (ORIGINAL, SCREEN), strict=True))
+
+
+def _asked_side(letter: str, otherwise: str) -> int | str:
+    """What the link that the session began with compares; what it cannot, with a note."""
+    word = asked(letter)
+    found = SIDES.get(word) if word else otherwise
+    if found is None or (isinstance(found, int) and found not in shelf()):
+        st.session_state.notes.append(f"The link compares “{word[:40]}” as {letter.upper()}, which is not kept here; {otherwise} takes its place. "
+                                      "Snapshots travel as a file.")
+        return otherwise
+    return found
+
+
+def side_word(side: int | str) -> str:
+    """A side's word in a link."""
+    return next(word for word, known in SIDES.items() if known == side)
+
+
+def show_sides(shown: tuple[int | str, int | str]) -> None:
+    """Write into both pickers what is A and what is B."""
+    for key, side in zip(PICKERS, shown, strict=True):
+        put(key, side)
+
+
+@heard
+def chosen_side(which: int) -> None:
+    """One of the pickers was used."""
+    choose_side(which, st.session_state[PICKERS[which]])
 
 
 def take(shown: Snapshot) -> None:
@@ -71,7 +104,9 @@ def swap() -> None:
 
 def side_recipe(side: int | str) -> Recipe:
     """The recipe of one side of a comparison."""
-    return Recipe() if side == ORIGINAL else recipe() if side == SCREEN else shelf()[side].recipe
+    if isinstance(side, int):
+        return shelf()[side].recipe
+    return Recipe() if side == ORIGINAL else recipe() if side == SCREEN else preset(side, network())
 
 
 def load(text: str) -> str:
@@ -83,10 +118,11 @@ def load(text: str) -> str:
     return ""
 
 
+@heard
 def chosen_preset() -> None:
-    """A preset was picked; clicked off, it is picked again."""
-    name = st.session_state["preset"] or st.session_state.get("preset.last")
-    if name in PRESETS:
+    """A preset was picked; clicked off, it stays picked."""
+    name, shown = st.session_state["preset"], st.session_state.get("preset.shown")
+    if name in PRESETS and name != shown:
         st.session_state["preset.last"] = name
         set_recipe(replace(preset(name, network()), seed=recipe().seed), f"preset {PRESETS[name].title}")
 
@@ -94,7 +130,8 @@ def chosen_preset() -> None:
 def show_preset() -> str | None:
     """Write into its picker the preset that the recipe on screen is, if it is one; that preset."""
     now = next((name for name in PRESETS if complete(preset(name, network())) == replace(recipe(), seed=0)), None)
-    st.session_state["preset"] = now
+    st.session_state["preset.shown"] = now
+    put("preset", now)
     return now
 
 

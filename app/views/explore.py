@@ -3,12 +3,21 @@
 import pandas as pd
 import streamlit as st
 
-from app import changed, chart, compute, explain, focused, layer_table, parts, plots, sizes, state, words
+from app import changed, chart, compute, explain, focused, latency, layer_table, parts, plots, sizes, state, waiting, words
 from app.controls import shows
 from app.explain import Try
 from compression.recipe import to_json
+from compression.takeaway import layers_csv
 
 PER_PAGE = 12
+
+
+def ahead() -> None:
+    """What is slow, before anything is drawn: elements that reach the browser in one go cost it half of what they cost one by one."""
+    net, recipe = state.network(), state.shown()
+    compute.compressed(net, recipe)
+    parts.judge()
+    compute.costs(net, recipe)
 
 
 def show() -> None:
@@ -36,16 +45,20 @@ def show() -> None:
     if shows("table"):
         st.markdown("Edit a cell to pin it; the dials then leave it alone. Clear it to let it follow again.")
         layer_table.show(found)
-    answers = st.empty()
     if shows("examples"):
         st.header("Answers that changed", anchor=False)
-        answers = st.empty()
+        below = st.container()
         changed.explained(lambda: parts.judgement()[1])
     if shows("files"):
         _take_away()
     with top:
         _solo()
-        parts.results(answers if shows("examples") else None)
+        waiting.recipe_box()
+        parts.results()
+        latency.show()
+    if shows("examples"):
+        with below:
+            parts.answers()
 
 
 def _solo() -> None:
@@ -80,7 +93,15 @@ def _settings(p: compute.Picture) -> str:
 
 
 def _take_away() -> None:
-    net, recipe = state.network(), state.recipe()
-    left, right, _ = st.columns([1, 1, 2])
-    left.download_button("Download the packed file", lambda: compute.packed(net, recipe), f"{net.name}.shrk", on_click="ignore", width="stretch")
-    right.download_button("Download the recipe", lambda: to_json(recipe), f"{net.name}-recipe.json", on_click="ignore", width="stretch")
+    """Files to take along, of the recipe that is being made: each is written when it is asked for, when there is no session to ask."""
+    net, recipe, split = state.network(), state.recipe(), state.split()
+    files = {
+        "the packed file": (f"{net.name}.shrk", lambda: compute.packed(net, recipe)),
+        "the recipe": (f"{net.name}-recipe.json", lambda: to_json(recipe)),
+        "the layers (CSV)": (f"{net.name}-layers.csv", lambda: layers_csv(compute.complete(net, recipe), recipe)),
+        "apply.py": ("apply.py", lambda: compute.script(net, recipe, split)),
+    }
+    told = {"apply.py": "A script that makes the same file again, and judges it, with this project’s library and without the app."}
+    for column, (what, (name, make)) in zip(st.columns(len(files)), files.items(), strict=True):
+        column.download_button(f"Download {what}", make, name, on_click="ignore", width="stretch", disabled=bool(state.late()),
+                               help="Can be written once all methods are prepared." if state.late() else told.get(what))

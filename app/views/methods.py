@@ -14,8 +14,8 @@ from compression.registry import method, methods, rewrites
 def choose(name: str) -> None:
     """Have this method or rewriting picked when the page is drawn next."""
     family = name.split(".")[0]
-    state.recall("bench.family", family)
-    state.recall(f"bench.method.{family}", name)
+    state.write("bench.family", family)
+    state.write(f"bench.method.{family}", name)
 
 
 def show() -> None:
@@ -64,7 +64,7 @@ def _follow(link: str) -> None:
     if not link:
         return
     if link == papers.LINK:
-        state.recall("bench.family", "papers")
+        state.write("bench.family", "papers")
         return
     try:
         *before, last = chain_of(link)

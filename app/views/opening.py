@@ -4,6 +4,7 @@ import pandas as pd
 import streamlit as st
 
 from app import compute, state, words
+from app.opened import CHAIN, Opening, open_files
 from compression.recipe import Recipe
 from compression.zoo.catalogue import ZOO
 
@@ -27,7 +28,7 @@ def header() -> None:
 def _dialog() -> None:
     st.markdown("Nothing in a file is executed. Files stay on the machine that runs this app.")
     weights = st.file_uploader("Weights: .safetensors, or a state dict saved by torch.save", ["safetensors", "pt", "pth", "bin"], key="own.weights")
-    options = [FIND, *ZOO, compute.CHAIN]
+    options = [FIND, *ZOO, CHAIN]
     architecture = st.selectbox("Architecture", options, format_func=lambda n: ZOO[n].title if n in ZOO else n, key="own.architecture",
                                 help="A plain chain is read off names and shapes: Linear, Conv and Norm layers in order.")
     examples = st.file_uploader("Data, if you have it: an .npz with “inputs” and “labels”", ["npz"], key="own.data",
@@ -44,7 +45,7 @@ def _dialog() -> None:
             return
         try:
             with st.spinner("Opening…"):
-                state.recall("opening", compute.open_files(
+                state.recall("opening", open_files(
                     (weights.name, weights.getvalue()), None if architecture == FIND else architecture,
                     (examples.name, examples.getvalue()) if examples else None, shape))
         except ValueError as error:
@@ -55,7 +56,7 @@ def _dialog() -> None:
         _card(found)
 
 
-def _card(found: compute.Opening) -> None:
+def _card(found: Opening) -> None:
     net = found.network
     data = ", ".join(f"{len(d):,} {split}" for split, d in net.data.items()) or "none"
     st.success(f"{net.title}: {net.parameters:,} parameters, {len(net.layers)} layers that can be compressed. Examples: {data}.")

@@ -4,9 +4,10 @@ import time
 
 import streamlit as st
 
-from app import cells, chart, compute, jobs, parts, plots, state, words
+from app import after_scan, cells, chart, compute, jobs, parts, plots, state, words
 from app.chart.ticker import tick
 from app.dials import DIALS, FIRST
+from app.part import part
 from compression.engine.sampling import Tolerance
 from compression.method import Knob, Value
 from compression.recipe import step
@@ -37,10 +38,8 @@ def show() -> None:
     _scan(name, look, until or "± 1 point", float(allowed), strict)
 
 
-@st.fragment
+@part
 def _scan(name: str, look: str, until: str, allowed: float, strict: bool) -> None:
-    if state.recall("clicked", False) or state.outdated():
-        st.rerun()  # the dials and the address stand outside this fragment
     net, split, owner = state.network(), state.split(), state.owner("scan")
     knob = next(k for k in method(name).knobs if k.name in DIALS)
     values = rungs(name, knob.name) if look == SPREAD else tuple(harsher(name, knob.name))
@@ -72,7 +71,8 @@ def _scan(name: str, look: str, until: str, allowed: float, strict: bool) -> Non
         _pictures(found, knob, values, allowed, name)
     elif found is not None:
         _limits(found, knob, values, allowed, name)
-    tick(running, time.monotonic_ns() % 10**9, 400, key="scan.tick")
+    more = found is not None and after_scan.show(found, last_safe(found.cells, allowed / 100), knob, allowed)
+    tick(running or more, time.monotonic_ns() % 10**9, 400, key="scan.tick")
 
 
 def _pictures(found: Scan, knob: Knob, values: tuple[Value, ...], allowed: float, name: str) -> None:
@@ -83,7 +83,6 @@ def _pictures(found: Scan, knob: Knob, values: tuple[Value, ...], allowed: float
 
     def clicked(at: dict) -> None:
         row, column = at["point"]
-        state.recall("clicked", True)
         state.pin(layers[row], step(name, **{knob.name: values[column]}))
 
     left, right = st.columns([1, 1], gap="medium")
@@ -112,7 +111,6 @@ def _limits(found: Scan, knob: Knob, values: tuple[Value, ...], allowed: float, 
     def clicked(spot: dict) -> None:
         layer = layers[spot["point"] if isinstance(spot["point"], int) else spot["point"][0]]
         if layer in safe:
-            state.recall("clicked", True)
             state.pin(layer, step(name, **{knob.name: safe[layer]}))
 
     reached = [values.index(safe[x]) + 1 if x in safe else 0 for x in layers]

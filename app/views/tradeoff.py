@@ -7,6 +7,7 @@ import streamlit as st
 
 from app import chart, compute, jobs, parts, plots, state, words
 from app.chart.ticker import tick
+from app.part import part
 from compression.evaluate import Estimate
 from compression.recipe import Recipe
 from compression.search import Point, front, grid, knee
@@ -32,10 +33,8 @@ def show() -> None:
     _study(until, float(tolerance))
 
 
-@st.fragment
+@part
 def _study(until: str, tolerance: float) -> None:
-    if state.recall("clicked", False) or state.outdated():
-        st.rerun()  # the dials and the address stand outside this fragment
     net, split, owner = state.network(), state.split(), state.owner("study")
     job = jobs.long.find(owner)
     mine = job is not None and job.key[0] == (net.digest, net.data[split].digest, until)
@@ -73,13 +72,12 @@ def _picture(points: list[Point], tolerance: float) -> None:
     original = here = None
     if quality:
         good = quality.accuracy or quality.agreement
-        here = _star(good, costs.file_bytes, "the recipe on screen")
+        here = _star(good, costs.file_bytes, f"the recipe on screen{words.layers(0, 0, len(state.late()))}")
         original = _star(quality.original, costs.original_bytes, "the original") if quality.original else None
     measure = "accuracy" if quality is None or quality.accuracy else "agreement"
 
     def clicked(at: dict) -> None:
         number = at["customdata"]
-        state.recall("clicked", True)
         if isinstance(number, int) and 0 <= number < len(points):
             state.set_recipe(points[number].recipe)
         elif number == -2:

@@ -55,7 +55,7 @@ WATCH = """() => {
     })
     window.watcher.observe(document.body, {subtree: true, childList: true, characterData: true, attributes: true, attributeFilter: ['data-draws']})
 }"""
-DONE = "() => /changed\\./.test(document.querySelector('.st-key-claim')?.textContent) && !/so far/.test(document.querySelector('.st-key-claim').textContent)"
+DONE = "() => (said => /changed\\./.test(said) && !/so far/.test(said))(document.querySelector('.st-key-claim')?.textContent)"
 IDLE = '[data-testid="stApp"][data-test-script-state="notRunning"][data-test-connection-state="CONNECTED"]'
 PATIENCE = 60_000
 

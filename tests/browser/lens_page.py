@@ -38,6 +38,13 @@ def opened(of):
     return LAYERS[of]()
 
 
+@st.fragment
+def looked(told, net, layer, recipe, pin):
+    if told != st.session_state.told:
+        st.rerun()
+    lens.show(net, layer, recipe, f"{id(st.session_state)}.lens", "lens", pin)
+
+
 def page():
     st.set_page_config("Lens", layout="wide")
     compute.warm()
@@ -55,7 +62,7 @@ def page():
 
     st.title("A layer")
     st.button("Undo", on_click=back)
-    lens.show(net, layer, ss.recipe, f"{id(ss)}.lens", "lens", pin)
+    looked(ss.told, net, layer, ss.recipe, pin)
     st.markdown(f"told {ss.told}: {[s.knobs for s in ss.recipe.chain(layer)]}")
 
 

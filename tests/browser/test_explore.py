@@ -198,7 +198,8 @@ def test_a_scan_fills_stops_and_pins(visit, server, settled):
     drawn(page, "scan-heat", "scan-curves")
     layers, columns = [layer.name for layer in shipped.load(SMALL).layers], rungs("pruning.magnitude", "sparsity")
     page.wait_for_function("wanted => Array.from(document.querySelector('.st-key-scan-heat .chart-plot')._fullData[0].z)"
-                           ".map(row => Array.from(row)).flat().filter(Number.isFinite).length === wanted", arg=len(columns) * len(layers), timeout=PATIENCE)
+                           ".map(row => Array.from(row)).flat().filter(Number.isFinite).length === wanted",
+                           arg=len(columns) * len(layers), timeout=PATIENCE)
     cells = page.locator(".st-key-scan-heat .nsewdrag")
     box = cells.bounding_box()
     cells.click(position={"x": box["width"] * 4.5 / len(columns), "y": box["height"] * (len(layers) - 0.5) / len(layers)})

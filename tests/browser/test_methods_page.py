@@ -4,6 +4,7 @@ import os
 import re
 
 import pytest
+from playwright.sync_api import TimeoutError
 
 from app import words
 from compression.apply import compress, encode
@@ -110,7 +111,10 @@ def test_each_family_is_seen_to_fail_and_what_does_better_beside_it(visit, serve
             if button is None:
                 page.get_by_role("button", name=f"See {method(told.instead[0]).title} instead").click()
             nbytes = words.size(encode(net.layer(told.layer), (*before, last), {}, net.digest)[0].nbytes)
-            page.locator('[data-testid="stMetric"]', has_text="This layer").filter(has_text=nbytes).wait_for(timeout=PATIENCE)
+            try:  # it may wait for its turn behind what others prepare
+                page.locator('[data-testid="stMetric"]', has_text="This layer").filter(has_text=nbytes).wait_for(timeout=3 * PATIENCE)
+            except TimeoutError as error:
+                raise AssertionError(f"{last} never took {nbytes}: {page.locator('[data-testid=stMain]').inner_text()}") from error
             page.wait_for_function(DRAWN, arg=method(last.method).summary[:40], timeout=PATIENCE, polling=50)
             assert page.locator(".st-key-layer input").input_value() == told.layer and f"net={told.network}" in page.url
             assert f"method={chain_text((*before, last))}" in page.url

@@ -1,0 +1,97 @@
+"""What a browser says belongs to the page it shows, which may be older than what was written into its widgets since.
+
+With each message a browser sends the values of all its widgets. A message that left before the newest page arrived (a beat, or a quick
+second click) brings values that a button, an undo or a link has overwritten in the meantime: taken for a person's choice they would take
+that back. So each page carries its number in a hidden widget, and a value that was overwritten after the page a message comes from is put
+back to what was written.
+"""
+
+from collections.abc import Callable
+from functools import wraps
+from typing import Any, NamedTuple, ParamSpec
+
+import streamlit as st
+
+Asked = ParamSpec("Asked")
+STAMP = "seen"  # the key of the hidden widget
+
+
+class Overwritten(NamedTuple):
+    """A value that a widget had before another was written, and the first page that shows the other."""
+
+    value: Any
+    number: int
+
+
+def write(key: str, value: Any) -> None:
+    """What a widget is to show from the next page on, where it shows something else."""
+    if st.session_state.get(key) != value:
+        put(key, value)
+
+
+def put(key: str, value: Any) -> None:
+    """The same, also for a widget that is new on the page and would else begin with its first option."""
+    ss = st.session_state
+    if key in ss and ss[key] != value:
+        _overwritten().setdefault(key, []).append(Overwritten(ss[key], drawing() + (not half_drawn())))
+    ss[key] = value
+    _written()[key] = value
+
+
+def settle() -> None:
+    """Put back what was written into widgets since the page that the newest message comes from."""
+    ss, log, now = st.session_state, _overwritten(), _written()
+    seen = int(ss.get(STAMP) or 0)
+    for key in list(log):
+        log[key] = [old for old in log[key] if old.number > seen]
+        if not log[key]:
+            del log[key], now[key]
+        elif key in ss and ss[key] != now[key] and any(ss[key] == old.value for old in log[key]):
+            ss[key] = now[key]
+
+
+def heard(callback: Callable[Asked, None]) -> Callable[Asked, None]:
+    """A widget's callback, which sees what a person has set and nothing that was overwritten."""
+
+    @wraps(callback)
+    def settled(*given: Asked.args, **named: Asked.kwargs) -> None:
+        settle()
+        callback(*given, **named)
+
+    return settled
+
+
+def draw() -> None:
+    """The whole page is about to be drawn."""
+    settle()
+    st.session_state.drawing = drawing() + 1
+    st.session_state.at_work = True
+
+
+def stamp() -> str:
+    """The key of the widget that tells which page a message comes from: to be drawn last on the page, out of sight."""
+    st.session_state[STAMP] = str(drawing())
+    return STAMP
+
+
+def rest() -> None:
+    """The whole page has been drawn."""
+    st.session_state.at_work = False
+
+
+def half_drawn() -> bool:
+    """Whether the whole page is being drawn, or was left half drawn for something newer."""
+    return st.session_state.get("at_work", False)
+
+
+def drawing() -> int:
+    """Counts the times that the whole page was drawn; a part that runs by itself keeps the number of the time it was drawn in."""
+    return st.session_state.get("drawing", 0)
+
+
+def _overwritten() -> dict[str, list[Overwritten]]:
+    return st.session_state.setdefault("overwritten", {})
+
+
+def _written() -> dict[str, Any]:
+    return st.session_state.setdefault("written", {})
