@@ -1,10 +1,15 @@
-"""Many recipes on one chart: a study that grows point by point, and its Pareto front."""
+"""Many recipes on one chart: a study that grows point by point, its Pareto front, and what can be said of it.
+
+A front is of two numbers, one that should be small and one that should be large: bytes and accuracy where nothing else is asked for.
+"""
 
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from itertools import product
+from typing import Any, TypeVar
 
-from compression.apply import Memo, compress
+from compression import measure
+from compression.apply import Memo, compress, smaller, up_to
 from compression.data import Data
 from compression.engine.instrument import Instrument
 from compression.evaluate import Quality
@@ -12,6 +17,8 @@ from compression.network import Network
 from compression.recipe import Recipe, step
 from compression.score import size_of
 
+T = TypeVar("T")
+Number = Callable[[Any], float]  # what is read off a point
 
 @dataclass(frozen=True)
 class Point:
@@ -20,6 +27,7 @@ class Point:
     recipe: Recipe
     file_bytes: int
     quality: Quality
+    multiply_adds: int | None = None  # of the really smaller network; None where there is no example to count with
 
     @property
     def good(self) -> float:
@@ -40,6 +48,7 @@ def study(network: Network, recipes: Iterable[Recipe], data: Data, close: float,
     close: half-width to which each is judged, as a share of the answers, for these examples; 0 judges all. instruments: where a
     network's instrument is kept.
     """
+    counted: dict[Any, int] = {}
     for recipe in recipes:
         done = compress(network, recipe, memo)
         for progress in instruments(done.network).judging(done, data, instruments(network)):
@@ -47,24 +56,58 @@ def study(network: Network, recipes: Iterable[Recipe], data: Data, close: float,
                 break
             yield None
         assert progress is not None
-        yield Point(recipe, size_of(done), progress.quality)
+        yield Point(recipe, size_of(done), progress.quality, _operations(network, recipe, memo, counted))
 
 
-def front(points: Iterable[Point]) -> list[Point]:
-    """The points that no other beats in size without losing in answers, or the other way round; smallest first."""
-    best: list[Point] = []
-    for point in sorted(points, key=lambda p: (p.file_bytes, -p.good)):
-        if not best or point.good > best[-1].good:
+def _operations(network: Network, recipe: Recipe, memo: Memo | None, counted: dict[Any, int]) -> int | None:
+    """Multiply-adds, which only a decomposition changes; those counted before are looked up."""
+    if network.example is None:
+        return None
+    shape = up_to(recipe, "rank")
+    key = (shape.first, *(shape.chain(layer.name) for layer in network.layers))
+    if key not in counted:
+        counted[key] = measure.multiply_adds(smaller(compress(network, shape, memo)), network.example)
+    return counted[key]
+
+
+def _bytes(point: Any) -> float:
+    return point.file_bytes
+
+
+def _good(point: Any) -> float:
+    return point.good
+
+
+def front(points: Iterable[T], cost: Number = _bytes, good: Number = _good) -> list[T]:
+    """The points that no other beats in cost without losing in what is good, or the other way round; cheapest first.
+
+    Of points that are equal in both, the first.
+    """
+    best: list[T] = []
+    for point in sorted(points, key=lambda p: (cost(p), -good(p))):
+        if not best or good(point) > good(best[-1]):
             best.append(point)
     return best
 
 
-def knee(points: list[Point]) -> Point | None:
+def knee(line: list[T], cost: Number = _bytes, good: Number = _good) -> T | None:
     """Of a front, the point farthest above the straight line between its ends, both axes scaled to 0..1. None below three points.
 
-    Where it lies depends on that scaling, so it is a landmark and not an optimum.
+    Where it lies depends on that scaling, so it is a landmark and not an optimum. Give the logarithm of a cost for a logarithmic axis.
     """
-    if len(points) < 3:
+    if len(line) < 3:
         return None
-    (x0, y0), (x1, y1) = ((p.file_bytes, p.good) for p in (points[0], points[-1]))
-    return max(points[1:-1], key=lambda p: (p.good - y0) / max(y1 - y0, 1e-12) - (p.file_bytes - x0) / max(x1 - x0, 1))
+    (x0, y0), (x1, y1) = ((cost(p), good(p)) for p in (line[0], line[-1]))
+    return max(line[1:-1], key=lambda p: (good(p) - y0) / max(y1 - y0, 1e-12) - (cost(p) - x0) / max(x1 - x0, 1e-12))
+
+
+def dominating(point: T, points: Iterable[T], cost: Number = _bytes, good: Number = _good) -> list[T]:
+    """The points that beat one: no worse in both, and better in at least one. Cheapest first; none for a point of the front."""
+    here = cost(point), good(point)
+    return sorted((p for p in points if cost(p) <= here[0] and good(p) >= here[1] and (cost(p), good(p)) != here), key=cost)
+
+
+def within(points: Iterable[T], least: float, cost: Number = _bytes, good: Number = _good) -> T | None:
+    """The cheapest point that is at least so good; of equally cheap ones the best. None where none is."""
+    there = [p for p in points if good(p) >= least]
+    return min(there, key=lambda p: (cost(p), -good(p))) if there else None

@@ -1,21 +1,23 @@
 """Scans, studies, fronts, links."""
 
 from dataclasses import replace
+from math import log
 
 import hypothesis.strategies as st
 import pytest
 from hypothesis import given, settings
 
-from compression.apply import compress
+from compression.apply import compress, smaller
 from compression.engine.instrument import Instrument
 from compression.engine.sampling import Tolerance
 from compression.evaluate import Estimate, evaluate
 from compression.joint import together
 from compression.link import from_link, to_link
+from compression.measure import multiply_adds
 from compression.recipe import Override, Recipe, from_json, step, to_json
 from compression.registry import answering, methods
 from compression.score import changed, size_of
-from compression.search import Point, front, grid, knee, study
+from compression.search import Point, dominating, front, grid, knee, study, within
 from compression.sensitivity import ALL, harsher, last_safe, limits, rungs, scan
 from compression.zoo import shipped
 
@@ -37,9 +39,26 @@ def test_the_front_is_what_brute_force_finds(pairs):
     assert found == {(a, b) for a, b in pairs if not any((x <= a and y >= b) and (x, y) != (a, b) for x, y in pairs)}
 
 
+@settings(derandomize=True, deadline=None, max_examples=100)
+@given(st.lists(st.tuples(st.integers(1, 30), st.integers(-20, 0)), min_size=1, max_size=20))
+def test_on_any_two_axes_a_point_is_on_the_front_or_the_points_that_beat_it_are_named(pairs):
+    cost, good = (lambda p: p[0]), (lambda p: p[1])
+    best = front(pairs, cost, good)
+    for p in pairs:
+        better = dominating(p, pairs, cost, good)
+        assert bool(better) != (p in best)
+        assert all(x <= p[0] and y >= p[1] and (x, y) != p for x, y in better)
+    for least in (-20, -10, 1):
+        cheapest = within(pairs, least, cost, good)
+        assert (cheapest is None) == all(y < least for _, y in pairs)
+        assert cheapest is None or (cheapest in best and cheapest[0] == min(x for x, y in pairs if y >= least))
+
+
 def test_the_knee_is_farthest_from_the_straight_line():
     line = points([(10, 0.2), (20, 0.8), (60, 0.85), (100, 0.9)])
     assert knee(line) is line[1] and knee(line[:2]) is None
+    bent = points([(10, 0.2), (30, 0.6), (300, 0.88), (1000, 0.9)])
+    assert knee(bent) is bent[2] and knee(bent, cost=lambda p: log(p.file_bytes)) is bent[1], "it depends on the scaling"
 
 
 @pytest.fixture(scope="module")
@@ -130,6 +149,9 @@ def test_a_study_measures_recipes_as_closely_as_asked():
         found = [p for p in study(net, recipes, net.data["validation"], close, instruments) if p]
         assert [p.recipe for p in found] == recipes and all(p.quality.complete or 0 < p.quality.sampled <= close for p in found)
         assert found[-1].file_bytes < found[0].file_bytes == size_of(compress(net, Recipe()))
+        assert {p.multiply_adds for p in found} == {multiply_adds(net.module, net.example)}
+    half, = (p for p in study(net, [Recipe((step("lowrank.svd", rank=0.5),))], net.data["validation"], 0.03, instruments) if p)
+    assert half.multiply_adds == multiply_adds(smaller(compress(net, half.recipe)), net.example) < found[0].multiply_adds
 
 
 steps = st.sampled_from(list(methods())).flatmap(lambda name: st.tuples(
