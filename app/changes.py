@@ -109,7 +109,7 @@ def _locks(before: Recipe, after: Recipe) -> list[str]:
 
 def _switches(before: Recipe, after: Recipe) -> list[str]:
     """Rewritings of the whole network, and repairs."""
-    old, new = ({s.method: s for s in r.first} for r in (before, after))
+    old, new = ({name: [s for s in r.first if s.method == name] for name in dict.fromkeys(s.method for s in r.first)} for r in (before, after))
     found = [f"{known(name).title}: {'off' if name not in new else 'on' if name not in old else 'set'}"
              for name in {**old, **new} if old.get(name) != new.get(name)]
     moved = [name for name in repairs() if (name in before.repairs) != (name in after.repairs)]

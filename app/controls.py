@@ -76,6 +76,9 @@ def first() -> None:
             for knob in known.knobs if name in on else ():
                 state.write(f"first.{name}.{knob.name}", next(s for s in recipe.first if s.method == name)[knob.name])
                 widget(knob, key=f"first.{name}.{knob.name}", on_change=state.turn_first, args=(name,), help=knob.help)
+            for also in [s for s in recipe.first if s.method == name][1:]:
+                told = ", ".join(f"{k.label.lower()} {parts.shown(k, also[k.name])}" for k in known.knobs)
+                st.markdown(f":small[And with {told}; switched off, all of it goes.]")
     for sentence in compute.compressed(net, state.shown()).passed_over:
         st.markdown(f":small[Passed over: {sentence}]")
 

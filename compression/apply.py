@@ -17,7 +17,7 @@ from compression.network import Network
 from compression.network import network as as_network
 from compression.recipe import Recipe, Step
 from compression.registry import dial, method, repairs, rewrites
-from compression.rewrite import CLOSE, difference
+from compression.rewrite import CLOSE, Refused, difference
 
 Memo = MutableMapping[Any, Any]
 
@@ -86,7 +86,11 @@ def _rewritten(network: Network, steps: tuple[Step, ...]) -> tuple[Network, tupl
         if why:
             passed_over.append(why)
             continue
-        module = rewriting.apply(new, **dict(step.knobs))
+        try:
+            module = rewriting.apply(new, **dict(step.knobs))
+        except Refused as why_not:
+            passed_over.append(str(why_not))
+            continue
         fresh = as_network(network.name, network.title, module, network.data, network.example)
         if not _same_layers(network, fresh):
             raise ValueError(f"{rewriting.title} changed which layers {network.title} has, and recipes name layers; leave it out")

@@ -113,8 +113,14 @@ class Recipe:
         return replace(self, default=_in_order(kept.values()))
 
     def with_first(self, new: Step) -> "Recipe":
-        """The same recipe with one rewriting of the whole network set, in its place or after those there are."""
-        kept = {s.method: s for s in self.first} | {new.method: new}
+        """The same recipe with one rewriting of the whole network set, in its place or after those there are.
+
+        One that works on a group of coupled layers stands beside the same rewriting of other groups, or of all.
+        """
+        def place(s: Step) -> tuple[str, Value]:
+            return s.method, dict(s.knobs).get("group", "")
+
+        kept = {place(s): s for s in self.first} | {place(new): new}
         return replace(self, first=tuple(kept.values()))
 
     def without_first(self, name: str) -> "Recipe":

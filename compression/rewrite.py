@@ -14,6 +14,10 @@ from compression.network import Network
 CLOSE = 1e-3  # of the largest score: what rounding may change in a rewriting that says it keeps the answers
 
 
+class Refused(ValueError):
+    """A rewriting does not apply at this setting, in one sentence; it is then passed over."""
+
+
 def everywhere(network: Network) -> str | None:
     """For rewritings that apply to any network."""
     return None

@@ -11,18 +11,18 @@ from typing import Any, Literal, NamedTuple
 
 import numpy as np
 
-from compression.apply import Compressed, compress
+from compression.crew import Crew, bank_of, here
 from compression.data import Data
 from compression.engine.grid import Bank
 from compression.engine.instrument import Arrays, Instrument
 from compression.engine.sampling import Counts, Design, Tolerance, Verdict
-from compression.engine.scan import USUAL, State, adaptive, ranking
+from compression.engine.scan import USUAL, State, adaptive
 from compression.method import Value
-from compression.recipe import Recipe, Step, step
-from compression.registry import method
-from compression.score import size_of
+from compression.network import Network
+from compression.recipe import Step, step
+from compression.registry import known, rewrites
+from compression.removal import groups
 
-LOOKED_AT = 32  # examples for the first ranking, windows of text a quarter of that
 ALL = Tolerance(0.0, 0.0)  # every example
 
 
@@ -82,78 +82,99 @@ def rungs(name: str, knob: str, count: int = 7) -> tuple[Value, ...]:
 
 def harsher(name: str, knob: str) -> list[Value]:
     """All rungs from harmless to harsh, without the one that does nothing."""
-    known = method(name).knob(knob)
-    ladder = [value for value in known.ladder if value != known.off]
-    return ladder[::-1] if known.bytes_along == "rise" else ladder
+    declared = known(name).knob(knob)
+    ladder = [value for value in declared.ladder if value != declared.off]
+    return ladder[::-1] if declared.bytes_along == "rise" else ladder
 
 
 def scan(instrument: Instrument, name: str, knob: str, values: tuple[Value, ...], data: Data, tolerance: Tolerance = USUAL,
-         strict: bool = False, before: Mapping[str, Any] | None = None, **others: Value) -> Iterator[Scan | None]:
+         strict: bool = False, before: Mapping[str, Any] | None = None, crew: Crew | None = None, **others: Value) -> Iterator[Scan | None]:
     """Every layer at every value of a method's knob; None for work that shows nothing new. The last Scan is done.
 
-    before: arrays() of an earlier scan of the same cells and data, to go on from there.
+    A rewriting with a knob "group" has a row for each group of coupled layers. before: arrays() of an earlier scan of the same
+    cells and data, to go on from there. crew: who does the work, where it is not done here. others: knobs that are held.
     """
-    steps = [step(name, **{knob: value}, **others) for value in values]
-    yield from _measured(instrument, Bank(instrument.network.layers, steps, filled=False), knob, data, tolerance, strict, before)
+    rows = steps_of(instrument.network, name, knob, values, **others)
+    yield from _measured(instrument, rows, knob, data, tolerance, strict, before, crew)
+
+
+def steps_of(network: Network, name: str, knob: str, values: tuple[Value, ...], **others: Value) -> dict[str, tuple[Step, ...]]:
+    """The steps of a scan, by the layer whose weight they change."""
+    if name in rewrites():
+        return {g.reader: tuple(step(name, **{knob: v, "group": g.number}, **others) for v in values) for g in groups(network)}
+    steps = tuple(step(name, **{knob: value}, **others) for value in values)
+    return {layer.name: steps for layer in network.layers}
 
 
 def limits(instrument: Instrument, name: str, knob: str, data: Data, allowed: float, strict: bool = False,
-           **others: Value) -> Iterator[Scan | None]:
+           crew: Crew | None = None, **others: Value) -> Iterator[Scan | None]:
     """For each layer the harshest rung that loses no more than `allowed` (share of answers), by halving the ladder.
 
     It takes a harsher rung to lose more. Each cell is measured until it is clear on which side it lies, or to a quarter of a point.
     """
-    layers, ladder = instrument.network.layers, harsher(name, knob)
-    ends = {layer.name: (-1, len(ladder)) for layer in layers}  # the harshest known to be safe, the mildest known not to be
+    ladder = harsher(name, knob)
+    rows = steps_of(instrument.network, name, knob, tuple(ladder), **others)
+    ends = {row: (-1, len(ladder)) for row in rows}  # the harshest known to be safe, the mildest known not to be
     done: tuple[Cell, ...] = ()
-    while open_ := {layer: (a + b) // 2 for layer, (a, b) in ends.items() if b - a > 1}:
-        bank = Bank(layers, {layer: [step(name, **{knob: ladder[at]}, **others)] for layer, at in open_.items()}, filled=False)
+    last = None
+    while open_ := {row: (a + b) // 2 for row, (a, b) in ends.items() if b - a > 1}:
         last = None
-        for found in _measured(instrument, bank, knob, data, Verdict(allowed), strict, None):
+        for found in _measured(instrument, {row: (rows[row][at],) for row, at in open_.items()}, knob, data, Verdict(allowed), strict, None, crew):
             last = found or last
             yield found and Scan((*done, *found.cells), found.of, found.original, "measuring")
         assert last is not None
         done = (*done, *last.cells)
-        for cell in last.cells:
-            low, high = ends[cell.layer]
-            at = open_[cell.layer]
-            ends[cell.layer] = (high, high) if cell.refused else (at, high) if cell.drop <= allowed else (low, at)
+        for row, cell in zip((row for row in rows if row in open_), last.cells, strict=True):
+            low, high = ends[row]
+            at = open_[row]
+            ends[row] = (high, high) if cell.refused else (at, high) if cell.drop <= allowed else (low, at)
     yield Scan(done, len(data), last.original if done and last else None, "done")
 
 
-def _measured(instrument: Instrument, bank: Bank, knob: str, data: Data, tolerance: Tolerance | Verdict, strict: bool,
-              before: Mapping[str, Any] | None) -> Iterator[Scan | None]:
-    """A bank of cells, prepared, ranked, and measured to a tolerance."""
+def _measured(instrument: Instrument, rows: Mapping[str, tuple[Step, ...]], knob: str, data: Data, tolerance: Tolerance | Verdict, strict: bool,
+              before: Mapping[str, Any] | None, crew: Crew | None) -> Iterator[Scan | None]:
+    """Cells, prepared, ranked, and measured to a tolerance."""
     yield from instrument.answered(data)
     fast, (first, design) = instrument.fast(data.inputs), instrument.known(data) or (None, None)
     assert first is not None and design is not None
+    bank = bank_of(instrument.network, rows)
+    work = crew(instrument, rows, data) if crew else here(instrument, bank, data)
     original = None if data.labels is None else float((first.answers == data.labels).double().mean())
-    cells = [Cell(c.layer, c.steps[-1][knob], c.steps[-1]) for c in bank.cells]
-    plain = compress(instrument.network, Recipe())
-    size = size_of(plain)
-    for i in bank.fill():
-        saved = size - size_of(Compressed(plain.network, plain.recipe, {**plain.encoded, cells[i].layer: bank.stored[i]}, {}))
-        cells[i] = cells[i]._replace(refused=bank.refused.get(i, ""), saved_bytes=0 if i in bank.refused else saved)
-        if i in bank.same:
-            cells[i] = cells[i]._replace(nats=0.0, drop=0.0, half=0.0, settled=True)
+    cells = cells_of(instrument.network, bank, knob)
+    for ready in work.fill():
+        if ready is not None:
+            i = ready.number
+            if ready.refused:
+                bank.refused[i] = ready.refused
+            if ready.same:
+                bank.same.add(i)
+                cells[i] = cells[i]._replace(nats=0.0, drop=0.0, half=0.0, settled=True)
+            cells[i] = cells[i]._replace(refused=ready.refused, saved_bytes=ready.saved_bytes)
         yield Scan(tuple(cells), len(data), original)
     if before:
         cells = [c._replace(nats=float(nats)) for c, nats in zip(cells, before["nats"], strict=True)]
     else:
-        teach = instrument.network.data.get("train", data)
-        for i, nats in ranking(fast, bank, teach.inputs[: LOOKED_AT if data.kind != "text" else LOOKED_AT // 4]):
-            cells[i] = cells[i]._replace(nats=nats)
+        for ranked in work.rank():
+            if ranked is not None:
+                cells[ranked[0]] = cells[ranked[0]]._replace(nats=ranked[1])
             yield Scan(tuple(cells), len(data), original, "ranking")
     batch = instrument.pace(data.inputs).batch
     until = (*astuple(tolerance), float(strict))
     going_on = _resumed(before, bank, tolerance, until, design)
-    for state in adaptive(fast, bank, data, first, tolerance, strict, batch=batch, state=going_on):
-        now = tuple(_told(c, i, state, bank) for i, c in enumerate(cells))
+    for state in adaptive(fast, bank, data, first, tolerance, strict, batch=batch, state=going_on, asking=work.ask):
+        now = tuple(_told(c, i, state) for i, c in enumerate(cells))
         yield Scan(now, len(data), original, "done" if state.done else "measuring", state, until)
 
 
-def _told(cell: Cell, i: int, state: State, bank: Bank) -> Cell:
-    if i in bank.refused or i in bank.same or not state.n[i]:
+def cells_of(network: Network, bank: Bank, knob: str) -> list[Cell]:
+    """The cells of a bank, nothing known of them yet."""
+    coupled = any(c.steps[0].method in rewrites() for c in bank.cells[:1])
+    names = {g.reader: g.name for g in groups(network)} if coupled else {}
+    return [Cell(names.get(c.layer, c.layer), c.steps[-1][knob], c.steps[-1]) for c in bank.cells]
+
+
+def _told(cell: Cell, i: int, state: State) -> Cell:
+    if not state.n[i]:  # refused, without effect, or not asked yet
         return cell
     return cell._replace(drop=float(state.drop[i]), half=float(state.half[i]), n=int(state.n[i]), settled=not state.open[i])
 

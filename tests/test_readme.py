@@ -12,14 +12,16 @@ ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text()
 
 
-def test_the_ten_lines_of_python_run(capsys):
-    (code,) = re.findall(r"```python\n(.*?)```", README, re.S)
+def test_the_lines_of_python_run(capsys):
+    code, spread = re.findall(r"```python\n(.*?)```", README, re.S)
     names: dict = {}
     exec(code, names)
     assert len(names["data"]) == names["result"].file_bytes < names["result"].original_bytes
     assert names["result"].quality.complete and str(names["result"].file_bytes) in capsys.readouterr().out
     weights = compress(names["network"], names["recipe"]).weights()
     assert all(torch.equal(names["again"].get_parameter(name), weight) for name, weight in weights.items())
+    exec(spread.replace("processes:2", "here"), names)
+    assert len(names["points"]) == 4 and names["points"][0].file_bytes > names["points"][-1].file_bytes
 
 
 def test_the_table_is_the_cards():

@@ -24,7 +24,8 @@ def settings(name):
     """The defaults, and both ends of each knob."""
     yield step(name)
     for knob in rewrites()[name].knobs:
-        for rung in dict.fromkeys((knob.ladder[0], knob.ladder[-1])):
+        last = 1 if knob.name == "group" else -1  # no network here has 99 groups of coupled layers
+        for rung in dict.fromkeys((knob.ladder[0], knob.ladder[last])):
             yield step(name, **{knob.name: rung})
 
 

@@ -42,7 +42,10 @@ def turn_first(name: str) -> None:
         set_recipe(recipe().without_first(name))
         return
     knobs = {k.name: ss.get(f"first.{name}.{k.name}") for k in known(name).knobs}
-    set_recipe(recipe().with_first(step(name, **{k: v for k, v in knobs.items() if v is not None})))
+    now = step(name, **{k: v for k, v in knobs.items() if v is not None})
+    old = next((s for s in recipe().first if s.method == name), None)
+    kept = tuple(now if s is old else s for s in recipe().first)
+    set_recipe(replace(recipe(), first=kept).with_first(now))
 
 
 @heard

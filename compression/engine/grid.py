@@ -1,22 +1,23 @@
 """The cells of a scan, one layer at one rung each, and the full grid of their answers to all examples, batch by batch."""
 
 from collections import OrderedDict
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from compression.apply import encode
+from compression.apply import encoding
 from compression.encoded import Encoded
 from compression.engine.answers import Answers
 from compression.engine.plain import Pairs
-from compression.method import Layer
+from compression.method import Layer, mapped
 from compression.recipe import Step
 
 Steps = Sequence[Step | tuple[Step, ...]]
+Make = Callable[[Layer, tuple[Step, ...], dict[Any, Any]], Generator[Any, None, tuple[Encoded, tuple[str, ...]]]]
 
 
 @dataclass(frozen=True)
@@ -33,26 +34,28 @@ class Bank:
     Keeps what is stored, and decoded weights up to `bytes_kept`; no copy of the network is ever made.
     """
 
-    def __init__(self, layers: Sequence[Layer], steps: Steps | Mapping[str, Steps], bytes_kept: int = 128_000_000, filled: bool = True) -> None:
-        """Every layer under every step, or by layer name under those of its own. filled: or else call fill()."""
+    def __init__(self, layers: Sequence[Layer], steps: Steps | Mapping[str, Steps], bytes_kept: int = 128_000_000, filled: bool = True,
+                 make: Make = encoding) -> None:
+        """Every layer under every step, or by layer name under those of its own. filled: or else call fill(). make: what carries steps out."""
         self.layers = {layer.name: layer for layer in layers}
         own = steps if isinstance(steps, Mapping) else dict.fromkeys(self.layers, steps)
         self.cells = tuple(Cell(layer.name, s if isinstance(s, tuple) else (s,)) for layer in layers for s in own.get(layer.name, ()))
         self.refused: dict[int, str] = {}  # by cell: why the method does not apply there
         self.same: set[int] = set()  # cells whose weight is the original's to the last bit
         self.stored: dict[int, Encoded] = {}
+        self._make = make
         self._decoded: OrderedDict[int, Tensor] = OrderedDict()
         self._bytes, self._most = 0, bytes_kept
         if filled:
             for _ in self.fill():
                 pass
 
-    def fill(self) -> Iterator[int]:
-        """Carry out the steps, cell by cell; gives the number of each that is ready."""
-        memo: dict[object, object] = {}
+    def fill(self) -> Iterator[int | None]:
+        """Carry out the steps, cell by cell; gives the number of each that is ready, and None while a method prepares."""
+        memo: dict[Any, Any] = {}
         for i, cell in enumerate(self.cells):
             layer = self.layers[cell.layer]
-            self.stored[i], refused = encode(layer, cell.steps, memo)
+            self.stored[i], refused = yield from mapped(self._make(layer, cell.steps, memo), lambda _: None)
             if len(refused) == len(cell.steps):
                 self.refused[i] = refused[0]
             elif torch.equal(self._weight(i), layer.weight):

@@ -33,13 +33,14 @@ KEPT = 100_000_000  # bytes of values before a first changed layer
 class Instrument:
     """Questions to one network, its own or a rewriting. shadow: share of the calls that the plain path answers as well, to compare."""
 
-    def __init__(self, network: Network, store: Store | None = None, shadow: float = 0.0) -> None:
+    def __init__(self, network: Network, store: Store | None = None, shadow: float = 0.0, pace: Pace | None = None) -> None:
+        """pace: how many examples to run at a time, where that is not to be found out."""
         self.network, self.store, self.shadow = network, {} if store is None else store, shadow
         self._lock = threading.RLock()
         self._own = threading.local()
         self._twins: list[Answers] = []
         self._fast: Answers | None = None
-        self._pace: Pace | None = None
+        self._pace = pace
         self._first: dict[str, tuple[Original, Design]] = {}
         self._kept: dict[Any, Any] = {}
 
@@ -83,6 +84,11 @@ class Instrument:
                     self.store[self._key(data)] = _to_arrays(found)
                     self._keep(data, found)
                 yield
+
+    def told(self, data: Data) -> dict[str, Arrays]:
+        """What is known of the network's answers to the examples, as a store keeps it."""
+        found = self.known(data)
+        return {} if found is None else {self._key(data): _to_arrays(found[0])}
 
     def judging(self, done: Compressed, data: Data, reference: "Instrument") -> Iterator[Progress | None]:
         """A recipe on this network, judged against the reference's answers: None while there is nothing new to say.

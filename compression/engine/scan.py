@@ -1,6 +1,6 @@
 """Sensitivity of every layer at every rung: a first ranking, then measured drops with intervals that narrow until they are narrow enough."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -19,6 +19,8 @@ from compression.evaluate import Answers as Told
 from compression.evaluate import join
 
 USUAL = Tolerance()
+Batch = tuple[Any, Mapping[int, Any]]  # (examples, 2): stratum and place in it; and by cell which of these it is asked about
+Asking = Callable[[Iterable[Batch], Counts], Iterable[object]]  # counts the answers to batches in place, with an item after each part of the work
 
 
 def ranking(fast: Answers, bank: Bank, inputs: Tensor, temperature: float = 1.0) -> Iterator[tuple[int, float]]:
@@ -107,12 +109,14 @@ class State:
 
 
 def adaptive(fast: Answers, bank: Bank, data: Data, first: Original, tolerance: Tolerance | Verdict = USUAL, strict: bool = False,
-             seed: int = 0, batch: int = 256, strata: int = 8, pilot: int = 96, state: State | None = None) -> Iterator[State]:
+             seed: int = 0, batch: int = 256, strata: int = 8, pilot: int = 96, state: State | None = None,
+             asking: Asking | None = None) -> Iterator[State]:
     """Measure all cells of a bank, the doubtful ones on more examples, and give the state after each batch of examples.
 
     A cell is closed when its interval is as narrow as the tolerance asks (95 %), or all examples were judged. The same seed
     draws the same examples. Cells without effect are closed at once with a drop of exactly 0. Given a state of its own it goes on
     as if it had never stopped, be it in the middle of a look; cells that were opened since, with nothing wanted, take part.
+    asking: what asks the cells, where that is not done here.
     """
     design = sampling.design(first.margins, strata, seed, unit(first))
     places = [i for cells in bank.measured.values() for i in cells]
@@ -125,8 +129,8 @@ def adaptive(fast: Answers, bank: Bank, data: Data, first: Original, tolerance: 
     if not opened.any():
         yield _state(counts, design, z, opened, looks, wanted, None)
     while opened.any():
-        for rows, cells in _batches(design, counts.n, wanted, opened, batch):
-            _ask(fast, bank, data, first, design, rows, cells, counts)
+        batches = _batches(design, counts.n, wanted, opened, batch)
+        for _ in asking(batches, counts) if asking else ask(fast, bank, data, first, design, batches, counts):
             yield _state(counts, design, z, opened, looks, wanted, None)
         looks += 1
         z = sampling.level(looks, strict)
@@ -148,7 +152,7 @@ def _state(counts: Counts, design: Design, z: float, opened: Any, looks: int, wa
                  Counts(*(a.copy() for a in counts)), wanted, int(design.sizes.sum()))
 
 
-def _batches(design: Design, n: Any, wanted: Any, opened: Any, batch: int) -> Iterator[tuple[Any, Mapping[int, Any]]]:
+def _batches(design: Design, n: Any, wanted: Any, opened: Any, batch: int) -> Iterator[Batch]:
     """The examples that some cell wants, in batches of neighbours: their (stratum, place) rows, and for each cell which of them."""
     lists = []
     for h in range(len(design.order)):
@@ -161,6 +165,13 @@ def _batches(design: Design, n: Any, wanted: Any, opened: Any, batch: int) -> It
     for part in np.array_split(every, max(1, -(-len(every) // batch))) if len(every) else ():
         inside = (old[:, part[:, 0]] <= part[:, 1]) & (part[:, 1] < new[:, part[:, 0]])  # (cells, rows)
         yield part, {int(c): np.flatnonzero(inside[c]) for c in np.flatnonzero(inside.any(1))}
+
+
+def ask(fast: Answers, bank: Bank, data: Data, first: Original, design: Design, batches: Iterable[Batch], counts: Counts) -> Iterator[None]:
+    """Ask cells about their rows of batches, and count in place; None after each batch."""
+    for rows, cells in batches:
+        _ask(fast, bank, data, first, design, rows, cells, counts)
+        yield
 
 
 def _ask(fast: Answers, bank: Bank, data: Data, first: Original, design: Design, part: Any, cells: Mapping[int, Any], counts: Counts) -> None:

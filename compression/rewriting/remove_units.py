@@ -6,14 +6,16 @@ their gradients; Taylor's score is the mean magnitude of the slopes (Molchanov e
 Fisher's half their mean square (Theis et al. 2018, arXiv:1801.05787, equation 5).
 """
 
+from dataclasses import replace
+
 import torch
 from torch import Tensor, nn
 
 from compression.context import Context
 from compression.method import Knob
 from compression.network import Network
-from compression.rewrite import Rewrite, spare
-from compression.rewriting.coupled import by_unit, pairs, shrink
+from compression.rewrite import Refused, Rewrite, spare
+from compression.rewriting.coupled import Pair, by_unit, pairs, shrink
 from compression.rewriting.merge_units import NOT_COUPLED, SHARE, rows
 
 NO_EXAMPLES = "It sees on training examples how the loss leans on each unit, and this network came without; give it a train split."
@@ -37,13 +39,20 @@ def worth(network: Network) -> dict[str, dict[str, Tensor]]:
     return found | {"l2": {p.feeder: rows(network.module, p).norm(dim=1) for p in coupled}}
 
 
-def apply(network: Network, share: float, score: str) -> nn.Module:
-    module, known = spare(network), _known(network.context, network)[score]
-    for pair in pairs(network):
-        order = known[pair.feeder].argsort(stable=True)
-        kept = order[round(share * len(order)) :].sort().values
-        shrink(module, pair, kept, by_unit(module.get_submodule(pair.reader).weight.detach(), len(order)))
+def apply(network: Network, share: float, score: str, group: int | str) -> nn.Module:
+    module, coupled = spare(network), pairs(network)
+    if group != "all" and int(group) > len(coupled):
+        raise Refused(f"Removing of units was asked for group {group} of coupled layers, and there are {len(coupled)} here.")
+    for pair in coupled if group == "all" else coupled[int(group) - 1 : int(group)]:
+        kept = survivors(network, pair, share, score)
+        shrink(module, pair, kept, by_unit(module.get_submodule(pair.reader).weight.detach(), len(module.get_submodule(pair.feeder).weight)))
     return module
+
+
+def survivors(network: Network, pair: Pair, share: float, score: str) -> Tensor:
+    """Numbers of the units of a pair that are left when a share of them, those worth least, has gone."""
+    order = _known(network.context, network)[score][pair.feeder].argsort(stable=True)
+    return order[round(share * len(order)) :].sort().values
 
 
 def _known(about: Context, network: Network) -> dict[str, dict[str, Tensor]]:
@@ -55,8 +64,10 @@ REWRITE = Rewrite(
     summary="Take out the neurons and channels on which the loss leans least, with all that belongs to them: the layers become smaller.",
     reference="Molchanov et al. 2017, arXiv:1611.06440; Theis et al. 2018, arXiv:1801.05787; coupled layers: Li et al. 2017, arXiv:1608.08710",
     survey="3.3.2",
-    knobs=(SHARE, Knob("score", "A unit is worth", ("taylor", "fisher", "l2"), "taylor",
-                       "The mean magnitude of the loss's slope along a gate on it, half the mean square of that, or the size of its own weights.")),
+    knobs=(replace(SHARE, label="Units removed"), Knob("score", "A unit is worth", ("taylor", "fisher", "l2"), "taylor",
+                       "The mean magnitude of the loss's slope along a gate on it, half the mean square of that, or the size of its own weights."),
+           Knob("group", "Coupled layers", ("all", *range(1, 100)), "all", "All layers that feed one other alone, or only the first, second… of these, "
+                "in the order in which the network runs them. Sensitivity names them.")),
     apply=apply,
     refuses=refuses,
     exact=False,
