@@ -1,18 +1,20 @@
 """What follows from a scan: how good the first ranking was, the best deals, the last safe settings as one step, and what they do together."""
 
 import csv
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from io import StringIO
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import pandas as pd
 import streamlit as st
 from scipy.stats import spearmanr
 
-from app import parts, state, words
+from app import compute, jobs, pairs, parts, state, words
 from compression.method import Knob, Value
 from compression.recipe import Recipe, Step
-from compression.registry import dial
+from compression.registry import dial, rewrites
+from compression.scan_losses import Loss, losses
 from compression.sensitivity import Cell, Scan
 
 DEALS = 12
@@ -45,15 +47,19 @@ def deals(found: Scan) -> list[tuple[Cell, float]]:
     return sorted(rows, key=lambda row: (-row[1], -row[0].saved_bytes))
 
 
-def to_csv(found: Scan, knob: str) -> str:
-    """The scan as a table with the columns of distiller's sensitivity files. top5 and loss are empty: a scan does not measure them."""
+def to_csv(found: Scan, knob: str, known: Mapping[Any, Loss] | None = None) -> str:
+    """The scan as a table with the columns of distiller's sensitivity files. known: top5 and loss, which a scan itself does not measure."""
     text = StringIO()
     rows = csv.writer(text, lineterminator="\n")
-    rows.writerow(("parameter", knob, "top1", "top5", "loss", "half_width", "examples", "bytes_saved"))
+    rows.writerow(("parameter", knob, "top1", "top5", "loss", "half_width", "examples", "bytes_saved", "loss_examples"))
     original = 1.0 if found.original is None else found.original
     for c in found.cells:
         if c.measured:
-            rows.writerow((c.layer, c.value, f"{100 * (original - c.drop):.4f}", "", "", f"{100 * c.half:.4f}", c.n, c.saved_bytes))
+            more = (known or {}).get((c.layer, c.value))
+            top5, loss = ("" if more is None or x is None else f"{times * x:.4f}" for x, times in
+                          ((more and more.top5, 100), (more and more.loss, 1)))
+            rows.writerow((c.layer, c.value, f"{100 * (original - c.drop):.4f}", top5, loss, f"{100 * c.half:.4f}", c.n, c.saved_bytes,
+                           more.n if more else ""))
     return text.getvalue()
 
 
@@ -64,11 +70,37 @@ def changes(recipe: Recipe, chosen: Sequence[Cell], knob: Knob) -> tuple[list[Ch
         if recipe.is_locked(cell.layer):
             locked.append(cell.layer)
             continue
-        now = next((s for s in recipe.chain(cell.layer) if dial(s.method) == dial(cell.step.method)), None)
+        now = _present(recipe, cell)
         if now != cell.step:
             was = parts.shown(knob, now[knob.name]) if now is not None and now.method == cell.step.method else "other" if now else "off"
             found.append(Change(cell.layer, was, parts.shown(knob, cell.value), cell.step))
     return found, locked
+
+
+def _present(recipe: Recipe, cell: Cell) -> Step | None:
+    """The recipe's step that the cell's would take the place of."""
+    if cell.step.method in rewrites():
+        return next((s for s in recipe.first if s.method == cell.step.method and s["group"] in (cell.step["group"], "all")), None)
+    return next((s for s in recipe.chain(cell.layer) if dial(s.method) == dial(cell.step.method)), None)
+
+
+def with_step(recipe: Recipe, layer: str, new: Step) -> Recipe:
+    """The recipe with a cell's step set for its layer, or for its group of coupled layers instead of for all groups."""
+    if new.method not in rewrites():
+        return recipe.with_pin(layer, new)
+    return replace(recipe, first=tuple(s for s in recipe.first if s.method != new.method or s["group"] != "all")).with_first(new)
+
+
+def choose(found: Scan, layer: str, value: Value) -> None:
+    """Set one cell in the recipe on screen, and look at its layer."""
+    cell = next((c for c in found.cells if (c.layer, c.value) == (layer, value)), None)
+    if cell is None:
+        return
+    if cell.step.method in rewrites():
+        state.set_focus(layer.partition(" → ")[0])
+        state.set_recipe(with_step(state.recipe(), layer, cell.step), f"{layer}: {words.share(float(value), 0)} of the units removed")
+    else:
+        state.pin(layer, cell.step)
 
 
 def show(found: Scan, safe: dict[str, Value], knob: Knob, allowed: float) -> bool:
@@ -85,9 +117,33 @@ def show(found: Scan, safe: dict[str, Value], knob: Knob, allowed: float) -> boo
     with right:
         _apply(chosen, knob, allowed)
     more = _together(chosen) if chosen and found.stage == "done" else False
-    st.download_button("Download the scan (CSV)", lambda: to_csv(found, knob.name), "scan.csv", "text/csv", on_click="ignore",
-                       help="Columns as distiller writes them: parameter, setting, top1, top5, loss. A scan measures no top5 and no loss.")
-    return more
+    if len(chosen) > 1 and found.stage == "done":
+        more = pairs.show(chosen, knob) or more
+    return _download(found, knob) or more
+
+
+def _download(found: Scan, knob: Knob) -> bool:
+    """The table to take along, and a button to measure what a scan does not. Whether that is being measured."""
+    net, split, owner = state.network(), state.split(), state.owner("scan.losses")
+    key = (net.digest, net.data[split].digest, tuple((c.layer, c.step) for c in found.cells))
+    job = jobs.long.find(owner)
+    mine = job is not None and job.key == key
+    running = mine and job.running
+    known: Mapping[Any, Loss] = (job.latest or {}) if mine else {}
+    left, right = st.columns(2, vertical_alignment="center")
+    there = f"with top5 and loss of {len(known)} cells" if known else "without top5 and loss"
+    left.download_button(f"Download the scan (CSV, {there})", lambda: to_csv(found, knob.name, known), "scan.csv", "text/csv", on_click="ignore",
+                         help="Columns as distiller writes them: parameter, setting, top1, top5, loss; then how sure, and from how many examples.")
+    wanted = sum(not c.refused for c in found.cells)
+    if running:
+        right.button(f"Stop measuring top5 and loss: {len(known)} of {wanted} cells", key="scan.losses.stop", on_click=job.stop)
+    elif net.data[split].labels is not None and len(known) < wanted:
+        right.button("Measure top5 and loss", key="scan.losses.begin",
+                     on_click=lambda: jobs.long.submit(owner, key, lambda: losses(compute.instrument(net), found.cells, net.data[split]), again=True),
+                     help="On 1,000 examples (60 windows of text) drawn at random, the same for all cells.")
+    if mine and job.error:
+        st.markdown(job.error)
+    return running
 
 
 def _deals(found: Scan, knob: Knob) -> None:
@@ -124,7 +180,7 @@ def _apply(chosen: Sequence[Cell], knob: Knob, allowed: float) -> None:
 def _pin(found: tuple[Change, ...], count: str) -> None:
     new = state.recipe()
     for change in found:
-        new = new.with_pin(change.layer, change.step)
+        new = with_step(new, change.layer, change.step)
     state.set_recipe(new, f"last safe settings ({count}) of {len(found)} layers")
 
 
@@ -137,7 +193,7 @@ def _together(chosen: Sequence[Cell]) -> bool:
         return False
     joint = Recipe()
     for cell in chosen:
-        joint = joint.with_pin(cell.layer, cell.step)
+        joint = with_step(joint, cell.layer, cell.step)
     job, progress = parts.judgement(joint, "scan.together")
     if progress is None:
         st.markdown(job.error if job is not None and job.error else "Together: measuring…")

@@ -1,6 +1,7 @@
 """Every layer's recipe as a table: edit a cell to pin it, find layers by their names, set many at once."""
 
 import re
+from typing import Protocol, TypeVar
 
 import pandas as pd
 import streamlit as st
@@ -12,14 +13,23 @@ from compression.method import Value
 from compression.recipe import Recipe
 from compression.registry import answering, dial, method
 
+
+class Layered(Protocol):
+    """Whatever has a layer's name."""
+
+    @property
+    def name(self) -> str: ...
+
+
+Named = TypeVar("Named", bound=Layered)
 LONGEST, REPEATS = 80, 4  # of a search: more could take for ever
 TALL = 30  # rows that are shown without scrolling
 COLUMNS = {"sparsity": ("sparsity", lambda v: round(v) / 100), "bits": ("bits", int), "rank": ("rank", lambda v: float(v) / 100)}
 
 
-def find(pictures: tuple[Picture, ...]) -> tuple[Picture, ...]:
+def find(pictures: tuple[Named, ...], key: str = "find") -> tuple[Named, ...]:
     """The layers whose names fit what is asked for; all where nothing is, or where it is no pattern."""
-    asked = st.text_input("Find layers", key="find", placeholder="part of a name, or a regular expression such as conv|fc", persist_state="session")
+    asked = st.text_input("Find layers", key=key, placeholder="part of a name, or a regular expression such as conv|fc", persist_state="session")
     if not asked:
         return pictures
     try:

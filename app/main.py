@@ -14,7 +14,7 @@ sys.path.insert(0, str(ROOT))
 
 import streamlit as st  # noqa: E402
 
-from app import compute, controls, keeping, state, waiting, words  # noqa: E402
+from app import compute, controls, keeping, state, waiting, words, workplace  # noqa: E402
 from app.views import compare, coverage, explore, methods, opening, sensitivity, tradeoff  # noqa: E402
 
 STYLE = """<style>
@@ -32,9 +32,11 @@ st.html(STYLE)
 ask = argparse.ArgumentParser(prog="streamlit run app/main.py --", exit_on_error=False)
 ask.add_argument("--model", help="package.module:function that returns a torch.nn.Module")
 ask.add_argument("--data", help="package.module:function that returns (inputs, labels)")
+ask.add_argument("--run-on", default="", help="where studies and scans may run: processes:4, dask:tcp://10.0.0.5:8786, or a backend of joblib")
 asked, _ = ask.parse_known_args(sys.argv[1:])
 compute.warm()
-state.begin(*compute.from_command_line(asked.model, asked.data))
+first, trouble = compute.from_command_line(asked.model, asked.data)
+state.begin(first, trouble or workplace.named(asked.run_on))
 state.draw()
 if state.presenting():
     st.set_page_config(initial_sidebar_state="collapsed")

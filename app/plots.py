@@ -143,17 +143,22 @@ def limits(layers: Sequence[str], reached: Sequence[int], rungs: Sequence[str], 
 
 
 def curves(layers: Sequence[str], rungs: Sequence[str], accuracy: np.ndarray, half: np.ndarray, baseline: float, chance: float,
-           tolerance: float, measure: str) -> go.Figure:
-    """Accuracy along the rungs, one small chart a layer on a shared axis from chance to the top; bars are 95 % intervals."""
+           tolerance: float, measure: str, zoom: bool = False) -> go.Figure:
+    """Accuracy along the rungs, one small chart a layer on a shared axis; bars are 95 % intervals.
+
+    The axis goes from chance to the top; zoomed in, only as far as there is something to see.
+    """
     data, layout, titles, lines = [], {}, [], []
+    low = float(np.nanmin(accuracy - half, initial=baseline - 2 * tolerance)) if zoom else chance - 5
+    high = float(np.nanmax(accuracy + half, initial=baseline)) + 0.5 if zoom else 101
     for i, box in enumerate(_grid(len(layers), 0.72), start=1):
         value = accuracy[i - 1]
         error = {"type": "data", "array": half[i - 1], "thickness": 1.2, "width": 3}
         data.append({"type": "scatter", "x": list(rungs), "y": value, "mode": "lines+markers", "error_y": error, "line": {"color": NEW},
                      "marker": {"size": 6}, "hovertemplate": "%{x}: %{y:.1f} %<extra></extra>", "xaxis": f"x{i}", "yaxis": f"y{i}"})
         layout[f"xaxis{i}"] = {"domain": box["x"], "anchor": f"y{i}", "type": "category", "categoryarray": list(rungs), "tickangle": 0,
-                               "range": [-0.4, len(rungs) - 0.6], "nticks": 4}
-        layout[f"yaxis{i}"] = {"domain": box["y"], "anchor": f"x{i}", "range": [max(0.0, chance - 5), 101],
+                               "range": [-0.4, len(rungs) - 0.6], "tickvals": [rungs[0], rungs[len(rungs) // 2], rungs[-1]], "tickfont": {"size": 11}}
+        layout[f"yaxis{i}"] = {"domain": box["y"], "anchor": f"x{i}", "range": [max(0.0, low), min(101.0, high)],
                                "showticklabels": box["x"][0] == 0, "title": {"text": f"{measure} (%)" if box["x"][0] == 0 else ""}}
         titles.append({"text": f"<b>{layers[i - 1]}</b>", "x": sum(box["x"]) / 2, "y": box["y"][1], "xref": "paper", "yref": "paper",
                        "xanchor": "center", "yanchor": "bottom", "showarrow": False, "font": {"size": 12}})

@@ -24,6 +24,7 @@ from compression.registry import known, rewrites
 from compression.removal import groups
 
 ALL = Tolerance(0.0, 0.0)  # every example
+TOLD = ("refused", "saved_bytes", "nats", "drop", "half", "n", "settled")  # what a cell says of itself
 
 
 class Cell(NamedTuple):
@@ -67,7 +68,9 @@ class Scan:
             return {}
         kept = {name: np.asarray(getattr(self.state, name)) for name in ("drop", "half", "n", "open", "looks", "wanted", "of")}
         counts = {f"counted_{name}": array for name, array in self.state.counts._asdict().items()}
-        return kept | counts | {"nats": np.array([c.nats for c in self.cells]), "until": np.array(self.until)}
+        told = {f"cell_{name}": np.array([getattr(c, name) for c in self.cells]) for name in TOLD}
+        return kept | counts | told | {"nats": np.array([c.nats for c in self.cells]), "until": np.array(self.until),
+                                       "original": np.array(np.nan if self.original is None else self.original)}
 
 
 def rungs(name: str, knob: str, count: int = 7) -> tuple[Value, ...]:
@@ -96,6 +99,16 @@ def scan(instrument: Instrument, name: str, knob: str, values: tuple[Value, ...]
     """
     rows = steps_of(instrument.network, name, knob, values, **others)
     yield from _measured(instrument, rows, knob, data, tolerance, strict, before, crew)
+
+
+def restored(network: Network, name: str, knob: str, values: tuple[Value, ...], arrays: Mapping[str, Any], **others: Value) -> Scan:
+    """A scan as arrays() kept it, to be looked at at once; scan() goes on from there. Asked for as that scan was."""
+    cells = cells_of(network, bank_of(network, steps_of(network, name, knob, values, **others)), knob)
+    told = zip(*(arrays[f"cell_{name}"].tolist() for name in TOLD), strict=True)
+    cells = [c._replace(**dict(zip(TOLD, row, strict=True))) for c, row in zip(cells, told, strict=True)]
+    original = float(arrays["original"])
+    return Scan(tuple(cells), int(arrays["of"]), None if original != original else original, "measuring" if arrays["open"].any() else "done",
+                until=tuple(arrays["until"]))
 
 
 def steps_of(network: Network, name: str, knob: str, values: tuple[Value, ...], **others: Value) -> dict[str, tuple[Step, ...]]:

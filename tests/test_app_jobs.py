@@ -6,7 +6,7 @@ import time
 import pytest
 from screen import OPENING, SMALL, agrees, cold, edit, healthy, measured, nobody_left, opened, press, put, recipe_of, texts, turned, wait_for_button  # noqa: F401 (two of them are fixtures)
 
-from app import words
+from app import compute, words
 from compression.apply import compress
 from compression.evaluate import evaluate
 from compression.export import pack
@@ -15,7 +15,10 @@ from compression.score import changed
 from compression.zoo import shipped
 
 
-def test_a_scan_runs_to_its_end_and_again():
+def test_a_scan_runs_to_its_end_and_again_and_a_new_session_finds_it(monkeypatch, tmp_path):
+    monkeypatch.setenv("SHRINKSCOPE_CACHE", str(tmp_path))
+    compute.kept_on_disk.clear()
+    compute._instruments.clear()
     at = opened("sensitivity", net=SMALL)
     assert "No scan yet" in texts(at)
     press(at, "Start scan")
@@ -25,11 +28,25 @@ def test_a_scan_runs_to_its_end_and_again():
     turned(at, "explore")
     turned(at, "sensitivity")
     assert f"{7 * layers} of {7 * layers} cells settled" in texts(at), "the results stay"
-    for name in ("pruning.wanda", "lowrank.svd", "lowrank.tucker2", "sharing.kmeans", "quantization.uniform"):
+    put(at, "scan.method", "quantization.nf4")
+    put(at, "scan.along.quantization.nf4", "block")
+    press(at, "Start scan")
+    wait_for_button(at, "Scan again")
+    assert at.query_params["along"] == "block" and at.query_params["scan"] == "nf4-bits-4", "32 bit, its default, would do nothing"
+    link = {key: at.query_params[key] for key in at.query_params}
+    again = opened("sensitivity", **link)
+    assert "of 8 cells settled before, and kept." in texts(healthy(again)) and "Set and pin" in str([b.label for b in again.button])
+    for name in ("sharing.hashing", "lowrank.tucker2", "rewriting.remove_units"):
         put(at, "scan.method", name)
         healthy(at)
-        press(at, ("Start scan", "Scan again"))
+        press(at, "Start scan")
         wait_for_button(at, "Scan again")
+    before = recipe_of(at)
+    press(at, "Set and pin")
+    assert [s["group"] for s in recipe_of(at).first] == [1] and "has these settings already" in texts(healthy(at))
+    press(at, "Find the pair that hurts") if any(b.label.startswith("Find the pair") for b in at.button) else None
+    press(at, "last safe settings")
+    assert recipe_of(at) == before
 
 
 def test_a_stopped_scan_keeps_what_it_has_and_goes_on():

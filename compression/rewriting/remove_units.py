@@ -66,8 +66,8 @@ REWRITE = Rewrite(
     survey="3.3.2",
     knobs=(replace(SHARE, label="Units removed"), Knob("score", "A unit is worth", ("taylor", "fisher", "l2"), "taylor",
                        "The mean magnitude of the loss's slope along a gate on it, half the mean square of that, or the size of its own weights."),
-           Knob("group", "Coupled layers", ("all", *range(1, 100)), "all", "All layers that feed one other alone, or only the first, second… of these, "
-                "in the order in which the network runs them. Sensitivity names them.")),
+           Knob("group", "Coupled layers", ("all", *range(1, 100)), "all",
+                "All layers that feed one other alone, or only the first, second… of these, as the network runs them. Sensitivity names them.")),
     apply=apply,
     refuses=refuses,
     exact=False,
