@@ -48,7 +48,8 @@ class Compressed:
         decoded = {}
         for layer in self.network.layers:
             form = self.encoded[layer.name]
-            weight = layer.weight if isinstance(form, Dense) and form.values is layer.weight else form.decode()
+            untouched = form is layer.stored or (isinstance(form, Dense) and form.values is layer.weight)
+            weight = layer.weight if untouched else form.decode()
             decoded |= dict.fromkeys(layer.names, weight)
         return decoded
 
@@ -112,6 +113,8 @@ def _same_layers(old: Network, new: Network) -> bool:
 def encode(layer: Layer, chain: tuple[Step, ...], memo: Memo | None = None, owner: str = "") -> tuple[Encoded, tuple[str, ...]]:
     """Carry out the steps on one layer in order; each works on the leaves of what the one before it stored.
 
+    The first works on the weight, or where training left the layer stored in some way, on that.
+
     Returns the form, and a sentence for each step that does not apply to this layer and was passed over.
     """
     return drained(encoding(layer, chain, {} if memo is None else memo, owner))
@@ -126,7 +129,7 @@ class Preparing(NamedTuple):
 
 def encoding(layer: Layer, chain: tuple[Step, ...], memo: Memo, owner: str = "") -> Generator[Preparing, None, tuple[Encoded, tuple[str, ...]]]:
     """encode, piece by piece: says of every preparation that the memo does not hold when it begins and how far it is."""
-    tree: Encoded = Dense(layer.weight)
+    tree: Encoded = layer.stored or Dense(layer.weight)
     refused: list[str] = []
     owner = _taught(owner, layer, chain)
     for i, step in enumerate(chain):

@@ -3,9 +3,12 @@
 import inspect
 from collections.abc import Callable, Generator, Iterator
 from dataclasses import dataclass, field
-from typing import Any, Literal, NamedTuple, Protocol, TypeVar
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple, Protocol, TypeVar
 
 from torch import Tensor
+
+if TYPE_CHECKING:
+    from compression.encoded import Encoded
 
 Value = float | int | str | bool
 Kind = Literal["linear", "conv", "embedding", "recurrent", "attention"]
@@ -75,6 +78,7 @@ class Layer:
     groups: int = 1  # of a convolution
     names: tuple[str, ...] = ()  # every parameter name that holds this one tensor; more than one when tied
     context: "Context | None" = field(default=None, repr=False)
+    stored: "Encoded | None" = field(default=None, repr=False)  # as training left it: decodes to weight, and chains go on from it
 
     @property
     def tied(self) -> bool:

@@ -2,6 +2,7 @@
 
 import copy
 import hashlib
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from types import MappingProxyType
@@ -11,6 +12,7 @@ from torch import Tensor, nn
 
 from compression.context import Context
 from compression.data import Data
+from compression.encoded import Encoded
 from compression.layers import Skipped, find
 from compression.method import Layer
 
@@ -91,3 +93,20 @@ def _apart(module: nn.Module, seen: set[int]) -> None:
             tensors = [*child.parameters(), *child.buffers()]
             child = module._modules[name] = copy.deepcopy(child, {id(tensor): tensor for tensor in tensors}) if tensors else child
         _apart(child, seen)
+
+
+def stored_as(network: Network, forms: Mapping[str, Encoded]) -> Network:
+    """The same network with some layers, by name, already stored in those forms, which must decode to their weights.
+
+    Raises ValueError naming a layer whose weight is another. Its digest differs from that of a network of the same weights.
+    """
+    sha = hashlib.blake2b(network.digest.encode(), digest_size=16)
+    layers = []
+    for layer in network.layers:
+        form = forms.get(layer.name)
+        if form is not None:
+            if not torch.equal(form.decode(), layer.weight):
+                raise ValueError(f"{layer.name} is said to be stored in a form that decodes to other weights than it has")
+            sha.update(json.dumps([layer.name, form.layout()]).encode())
+        layers.append(replace(layer, stored=form))
+    return replace(network, layers=tuple(layers), digest=sha.hexdigest())

@@ -1,4 +1,4 @@
-"""Finds every module of this package that declares a METHOD, a REWRITE or a REPAIR. Adding a method is adding a file."""
+"""Finds every module of this package that declares a METHOD, a REWRITE, a REPAIR or a PROCEDURE. Adding a method is adding a file."""
 
 from collections.abc import Iterator
 from functools import cache
@@ -10,6 +10,7 @@ from typing import Any
 from compression.method import Method
 
 FAMILIES = ("lowrank", "pruning", "sharing", "quantization", "coding")  # in the order in which they are chained
+TRAINING = ("recover", "distil", "quantized", "sparse", "scratch")  # folders of compression/train
 _DIAL = {"lowrank": "rank", "pruning": "sparsity", "sharing": "bits", "quantization": "bits", "coding": "coding"}
 
 
@@ -32,11 +33,21 @@ def repairs() -> MappingProxyType[str, Any]:
     return MappingProxyType(dict(sorted(found.items(), key=lambda pair: pair[1].turn)))
 
 
+@cache
+def procedures() -> MappingProxyType[str, Any]:
+    """All ways of training by id: "recover.fine_tune" is compression/train/recover/fine_tune.py."""
+    found = {}
+    for folder in TRAINING:
+        found |= {name.removeprefix("train."): known for name, known in _declared(f"train/{folder}", "PROCEDURE")}
+    return MappingProxyType(found)
+
+
 def _declared(folder: str, word: str) -> Iterator[tuple[str, Any]]:
-    for file in sorted(Path(__file__).with_name(folder).glob("[a-z]*.py")):
-        found = getattr(import_module(f"compression.{folder}.{file.stem}"), word, None)
+    for file in sorted((Path(__file__).parent / folder).glob("[a-z]*.py")):
+        name = f"{folder.replace('/', '.')}.{file.stem}"
+        found = getattr(import_module(f"compression.{name}"), word, None)
         if found is not None:
-            yield f"{folder}.{file.stem}", found
+            yield name, found
 
 
 def method(name: str) -> Method:

@@ -35,7 +35,7 @@ def size_of(compressed: Compressed) -> int:
 def stages(network: Network, recipe: Recipe, memo: Memo | None = None) -> dict[str, int]:
     """File bytes of the untouched network and after each kind of step, in order. The last is the recipe's own."""
     memo = {} if memo is None else memo  # each stage begins with what the one before it came to
-    sizes = {"original": size_of(compress(network, Recipe(), memo))}
+    sizes = {"original": size_of(compress(network.reference, Recipe(), memo))}
     for which, words in STAGES.items():
         sizes[words] = size_of(compress(network, up_to(recipe, which), memo))
     return sizes
@@ -53,9 +53,9 @@ def score(network: Network, recipe: Recipe, split: str | None = "validation", me
     operations = original_operations = None
     if network.example is not None:
         operations = measure.multiply_adds(smaller(compressed), network.example)
-        original_operations = measure.multiply_adds(network.module, network.example)
+        original_operations = measure.multiply_adds(network.reference.module, network.example)
     original = {layer.names[0]: layer.weight for layer in compressed.network.layers}
-    return Score(network.digest, recipe, size_of(compressed), size_of(compress(network, Recipe(), memo)), operations,
+    return Score(network.digest, recipe, size_of(compressed), size_of(compress(network.reference, Recipe(), memo)), operations,
                  original_operations, measure.total_error(original, {name: weights[name] for name in original}), quality)
 
 

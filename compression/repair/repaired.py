@@ -118,11 +118,13 @@ def working(state: Repaired) -> nn.Module:
 
 
 def put(module: nn.Module, tensors: Mapping[str, Tensor]) -> None:
-    """Let the module's parameters and buffers of those names be these tensors. Nothing is written into the old ones."""
+    """Let the module's parameters and buffers of those names be these tensors; names of one tensor stay tied. The old ones are not written to."""
+    made: dict[int, nn.Parameter] = {}
     for full, tensor in tensors.items():
         prefix, _, name = full.rpartition(".")
         owner = module.get_submodule(prefix)
-        setattr(owner, name, nn.Parameter(tensor, requires_grad=False) if name in owner._parameters else tensor)
+        known = name in owner._parameters
+        setattr(owner, name, made.setdefault(id(tensor), nn.Parameter(tensor, requires_grad=False)) if known else tensor)
 
 
 def carry_on(tree: Encoded, steps: tuple[Step, ...], layer: Layer) -> Encoded:

@@ -11,6 +11,7 @@ import argparse
 import logging
 import time
 from collections.abc import Callable, Iterator
+from itertools import islice
 from pathlib import Path
 
 import numpy as np
@@ -20,8 +21,9 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from compression.data import Data
+from compression.train.plan import Plan, batches, one_cycle, optimizers
 from compression.zoo import data, make_data
-from compression.zoo.catalogue import ZOO, Entry, Training
+from compression.zoo.catalogue import ZOO, Entry
 
 log = logging.getLogger("zoo")
 
@@ -41,46 +43,12 @@ def everything(entry: Entry) -> Data | Tensor:
     return data.fashion_from(images[rest], labels[rest], "train")
 
 
-def augment(images: Tensor, how: Training, rng: torch.Generator) -> Tensor:
-    """Flip some images and shift each by up to how.shift pixels, the edge repeated. (n, 1, h, w), both ways."""
-    n, _, h, w = images.shape
-    if how.shift:
-        padded = F.pad(images, [how.shift] * 4, mode="replicate")[:, 0]  # (n, h + 2s, w + 2s)
-        down, right = torch.randint(0, 2 * how.shift + 1, (2, n, 1), generator=rng)
-        rows, columns = down + torch.arange(h), right + torch.arange(w)
-        images = padded[torch.arange(n)[:, None, None], rows[:, :, None], columns[:, None, :]][:, None]
-    if how.flip:
-        turn = torch.rand(n, 1, 1, 1, generator=rng) < 0.5
-        images = torch.where(turn, images.flip(-1), images)
-    return images
-
-
-def image_batches(source: Data, how: Training, rng: torch.Generator) -> Iterator[tuple[Tensor, Tensor]]:
-    """how.epochs passes in a fresh order each, the last incomplete batch of a pass left out."""
-    for _ in range(how.epochs):
-        for batch in torch.randperm(len(source), generator=rng).split(how.batch):
-            if len(batch) == how.batch:
-                yield augment(source.inputs[batch], how, rng), source.labels[batch]
-
-
-def text_batches(source: Tensor, how: Training, rng: torch.Generator) -> Iterator[tuple[Tensor, Tensor]]:
-    """how.steps batches of windows that start anywhere."""
-    for _ in range(how.steps):
+def text_batches(source: Tensor, how: Plan, rng: torch.Generator) -> Iterator[tuple[Tensor, Tensor]]:
+    """Windows that start anywhere, without end."""
+    while True:
         start = torch.randint(0, len(source) - data.CONTEXT - 1, (how.batch, 1), generator=rng)
         windows = source[start + torch.arange(data.CONTEXT + 1)]
         yield windows[:, :-1], windows[:, 1:]
-
-
-def optimizers(model: nn.Module, how: Training) -> list[torch.optim.Optimizer]:
-    """One optimizer, or for "muon" two: Muon for the blocks' matrices, AdamW for embeddings and vectors."""
-    parameters = dict(model.named_parameters())
-    matrices = [p for name, p in parameters.items() if p.ndim == 2 and "blocks" in name]
-    if how.optimizer == "sgd":
-        return [torch.optim.SGD(parameters.values(), how.rate, 0.9, weight_decay=how.decay, nesterov=True)]
-    if how.optimizer == "muon":
-        others = [p for p in parameters.values() if not any(p is m for m in matrices)]
-        return [torch.optim.Muon(matrices, how.rate, weight_decay=how.decay), torch.optim.AdamW(others, 3e-3)]
-    return [torch.optim.AdamW(parameters.values(), how.rate, weight_decay=how.decay)]
 
 
 def fit(entry: Entry, seed: int, report: Callable[[int, int, float], None]) -> nn.Module:
@@ -88,16 +56,15 @@ def fit(entry: Entry, seed: int, report: Callable[[int, int, float], None]) -> n
     torch.manual_seed(seed)
     rng = torch.Generator().manual_seed(seed)
     how, source, model = entry.training, everything(entry), entry.build()
-    batches = text_batches(source, how, rng) if entry.text else image_batches(source, how, rng)
-    total = how.steps or how.epochs * (len(source) // how.batch)
-    turned = optimizers(model, how)
-    cycles = [torch.optim.lr_scheduler.OneCycleLR(o, [g["lr"] for g in o.param_groups], total, pct_start=0.2, cycle_momentum=False)
-              for o in turned]
+    source_of = text_batches(source, how, rng) if entry.text else batches(source, how, rng)
+    total = how.total(len(source))
+    turned = optimizers(dict(model.named_parameters()), how)
+    cycles = [torch.optim.lr_scheduler.LambdaLR(o, lambda step: one_cycle(step, total)) for o in turned]
     if not entry.text:
         model = model.to(memory_format=torch.channels_last)
     model.train()
     running = 0.0
-    for step, (inputs, labels) in enumerate(batches, start=1):
+    for step, (inputs, labels) in enumerate(islice(source_of, total), start=1):
         scores = model(inputs)
         loss = F.cross_entropy(scores.flatten(0, -2), labels.flatten(), label_smoothing=how.smoothing)
         model.zero_grad(set_to_none=True)
