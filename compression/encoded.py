@@ -143,9 +143,12 @@ _DTYPES = {str(d).removeprefix("torch."): d for d in (
 
 @dataclass(frozen=True, eq=False)
 class Dense(Encoded):
-    """Every value as it is."""
+    """Every value as it is, held in the order in which it is written: what is computed from it is then the same after reading back."""
 
     values: Tensor
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "values", self.values.contiguous())
 
     def decode(self) -> Tensor:
         return self.values
