@@ -8,7 +8,7 @@ import streamlit as st
 
 from app import chart, contrast, drawings, jobs, parts, plots, state, trial, waiting, words
 from app.chart.ticker import tick
-from app.found import Drawn
+from app.drawn import Drawn
 from app.part import part
 from app.readiness import Wanted
 from compression.evaluate import Progress
@@ -150,7 +150,8 @@ def found(net: Network, layer: str, chain: tuple[Step, ...]) -> None:
 
 
 def _drawn(each: Drawn, outline: tuple, number: int) -> None:
-    chart.show(drawings.found(each.kind, each.title, each.values, each.x, each.y, each.at, each.mark, each.gone, outline),
+    chart.show(drawings.found(each.kind, each.title, each.values, each.x, each.y, each.at, each.mark, each.gone, outline,
+                              each.along, each.down),
                key=f"bench.found.{number}", alt="What the method found before any dial was turned", height=280)
     st.caption(each.said)
 

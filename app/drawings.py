@@ -23,10 +23,12 @@ def _line_at(x: float) -> dict[str, object]:
 
 
 def found(kind: str, title: str, values: np.ndarray, x: str, y: str, at: Sequence[str] = (), mark: float | None = None,
-          gone: np.ndarray | None = None, outline: tuple[np.ndarray, np.ndarray] | None = None) -> go.Figure:
-    """What a preparation found. kind: "curve", "bars", "spread", "map" or "levels"; mark: the present setting, a place along x.
+          gone: np.ndarray | None = None, outline: tuple[np.ndarray, np.ndarray] | None = None, along: np.ndarray | None = None,
+          down: Sequence[str] = ()) -> go.Figure:
+    """What a preparation found. kind: "curve", "bars", "spread", "map", "levels" or "stairs"; mark: the present setting, a place along x.
 
-    gone: (n,) what is removed, shown apart from the rest. outline: (edges, counts) of the weights behind the levels.
+    gone: (n,) what is removed, shown apart from the rest. outline: (edges, counts) of the weights behind the levels. along: (n,) where
+    values stand along x; down: names of a map's rows.
     """
     shapes = [] if mark is None else [_line_at(mark)]
     axis = {"xaxis": {"title": {"text": x}} | (_ticks(at) if at else {})}
@@ -35,7 +37,14 @@ def found(kind: str, title: str, values: np.ndarray, x: str, y: str, at: Sequenc
         scale = {"colorscale": DIVERGING, "zmin": -top, "zmax": top} if values.min() < 0 else {"colorscale": "Cividis"}
         cells = {"type": "heatmap", "z": values, "colorbar": {"thickness": 10}, **scale,
                  "hovertemplate": f"{y} %{{y}}, {x} %{{x}}: %{{z:.4g}}<extra></extra>"}
-        return figure(title, x, y, [cells], yaxis_autorange="reversed", shapes=shapes, **axis)
+        rows = _ticks(down, 16) | {"automargin": True} if down else {}
+        return figure(title, x, "" if down else y, [cells], yaxis={"autorange": "reversed", **rows}, shapes=shapes, **axis)
+    if kind == "stairs":
+        same = [float(along.min()), float(along.max())]
+        dots = {"type": "scatter", "x": along, "y": values, "mode": "markers", "marker": {"size": 4, "color": NEW},
+                "hovertemplate": f"{x} %{{x:.4f}}: %{{y:.4f}}<extra></extra>"}
+        line = {"type": "scatter", "x": same, "y": same, "mode": "lines", "line": {"color": OLD, "width": 1}, "hoverinfo": "skip"}
+        return figure(title, x, y, [line, dots])
     if kind == "levels":
         edges, counts = outline if outline is not None else (np.array([values.min(), values.max()]), np.array([0]))
         lines = [{"type": "line", "x0": v, "x1": v, "yref": "paper", "y0": 0, "y1": 1, "line": {"color": NEW, "width": 1.5}} for v in values]
@@ -107,6 +116,23 @@ def rewritten(names: Sequence[str], before: Sequence[float], after: Sequence[flo
     return figure("How far does the largest weight stand out?", "largest weight beside the root of the mean square", "", dots,
                   subtitle="ring: before · dot: after; left is easier to quantize", xaxis_rangemode="tozero",
                   yaxis={"autorange": "reversed", "automargin": True, "ticksuffix": " ", "type": "category"})
+
+
+def emptied(sparsities: Sequence[float], left: Mapping[str, np.ndarray], layers: Mapping[str, Sequence[str]], here: float) -> go.Figure:
+    """By pruning the share left of the emptiest layer, (rungs,), as the network's sparsity rises; a cross where nothing is left."""
+    x, lines, above = [100 * s for s in sparsities], [], [line[line > 0].min() for line in left.values() if (line > 0).any()]
+    colours = (NEW, OLD, BEST, FOURTH, GONE)
+    for (name, share), colour, dash in zip(left.items(), colours, ("solid", "dot", "dash", "dashdot", "longdash"), strict=False):
+        lines.append({"type": "scatter", "x": x, "y": np.where(share > 0, 100 * share, np.nan), "customdata": list(layers[name]), "mode": "lines",
+                      "name": name, "line": {"color": colour, "width": 2, "dash": dash},
+                      "hovertemplate": f"{name} at %{{x:.0f}} %: %{{y:.3g}} % left of %{{customdata}}<extra></extra>"})
+        for at in np.flatnonzero(share <= 0)[:1]:
+            lines.append({"type": "scatter", "x": [x[at]], "y": [50 * min(above)], "mode": "markers", "showlegend": False,
+                          "marker": {"symbol": "x", "size": 10, "color": colour},
+                          "hovertemplate": f"{name} at %{{x:.0f}} %: {layers[name][at]} is empty<extra></extra>"})
+    return figure("How much is left of the emptiest layer?", "sparsity of the network (%)", "weights left (%)", lines, yaxis_type="log",
+                  subtitle="cross: empty · dashed orange: where the dial stands", showlegend=True, shapes=[_line_at(100 * here)],
+                  legend={"orientation": "h", "y": -0.22}, margin_b=90)
 
 
 def slices(counts: Mapping[str, int]) -> go.Figure:

@@ -4,70 +4,45 @@ Any NamedTuple can be drawn: a field's comment in the source gives its shape, "(
 table by settings the entry of the present setting is drawn, or, where entries are single numbers, all of them along the dial.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any, Literal, NamedTuple
+from collections.abc import Iterator, Sequence
+from typing import Any
 
 import numpy as np
+import torch
 from torch import Tensor
 
 from app.axes import comments, described
-from compression.method import Knob, Value
+from app.drawn import POINTS, Drawn, Setting, asking, parts, stairs
+from compression.method import Value
 
-POINTS, ROWS, COLUMNS, MOST = 400, 96, 192, 4  # of a curve; of a map; pictures of one preparation
+ROWS, COLUMNS, MOST = 96, 192, 4  # of a map; pictures of one preparation
 SUPERSCRIPT = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
 FEW = 64  # values that are drawn as a bar each
-SKIPPED = {"weight", "shape", "size", "row", "order", "signs", "cuts", "groups", "digits", "grid", "block"}
+SKIPPED = {"weight", "shape", "size", "row", "order", "signs", "cuts", "groups", "digits", "grid", "block", "places"}
 UNSAID = {"by", "fits", "snaps", "mixtures", "kernels", "how"}  # tables whose name says nothing beside that of what they hold
-TITLES = {"singular": "Singular values", "magnitude": "Magnitudes", "books": "Codebook", "book": "Codebook", "errors": "Squared error",
-          "mean": "Mean magnitudes", "largest": "Largest magnitudes", "low": "Least values", "high": "Largest values", "scale": "Scales",
-          "zero": "Zero points", "counts": "How often each code occurs", "lengths": "Length of each code word in bits", "norms": "Norms"}
-
-
-class Drawn(NamedTuple):
-    """One picture of something that was prepared."""
-
-    title: str
-    kind: Literal["curve", "bars", "spread", "map", "levels"]
-    values: np.ndarray  # (n,), or (rows, columns) of a map
-    x: str  # names of the axes
-    y: str
-    said: str  # in words, what one sees
-    at: tuple[str, ...] = ()  # names of the places along x, where they have any
-    mark: float | None = None  # where the present setting stands along x
-    gone: np.ndarray | None = None  # (n,) bool: those that are removed at the present setting
-
-
-@dataclass(frozen=True, eq=False)
-class Setting:
-    """What the pictures are drawn at: the layer's weight and what it has become, and the knobs."""
-
-    weight: Tensor
-    decoded: Tensor
-    knobs: tuple[Knob, ...]
-    values: Mapping[str, Value]
-    family: str
-    rank: int | None = None  # of the stored form, where it is a product of two factors
-
-    def at(self, key: Any) -> int:
-        """How many parts of a table's key are the present setting's."""
-        return sum(any(part == v and type(part) is type(v) for v in self.values.values()) for part in _parts(key))
+NAMES = {"books": "Codebook", "book": "Codebook", "errors": "Squared error", "input_sizes": "Sizes of inputs"}  # else the field's own
 
 
 def pictures(ready: Any, setting: Setting) -> list[Drawn]:
     """The pictures of a preparation, at most MOST, those of which the dial decides first."""
     drawn = [picture for title, comment, value in _leaves(ready, setting) for picture in _draw(title, comment, value, setting)]
-    return sorted(drawn, key=lambda d: d.mark is None and d.gone is None)[:MOST]
+    drawn = [asking(d) for d in sorted(drawn, key=lambda d: d.mark is None and d.gone is None)]
+    if not drawn and setting.family == "pruning":
+        drawn = [asking(_fates("Magnitude", "", setting.weight.abs().flatten().numpy(), setting))]
+    steps = [stairs(setting)] if setting.family in ("quantization", "sharing") and setting.weight.numel() else []
+    return (steps + drawn)[:MOST]
 
 
 def _leaves(ready: Any, setting: Setting, within: str = "") -> Iterator[tuple[str, str, Any]]:
     """(title, comment, array or series) of everything in a preparation that might be drawn."""
     if not hasattr(ready, "_asdict"):
         return
-    notes = comments(type(ready))
+    notes, order = comments(type(ready)), getattr(ready, "order", None)
     for name, value in ready._asdict().items():
         if name not in SKIPPED:
-            title = TITLES.get(name, name.replace("_", " ").capitalize()) if name not in UNSAID else ""
+            if "in that order" in notes.get(name, "") and isinstance(order, Tensor) and not _steady(value.numpy()):
+                value = torch.empty_like(value).scatter_(0, order, value).reshape(setting.weight.shape)
+            title = NAMES.get(name, name.replace("_", " ").capitalize()) if name not in UNSAID else ""
             yield from _opened(f"{title}, {within}" if within else title, notes.get(name, ""), value, setting)
 
 
@@ -94,7 +69,7 @@ def _opened(title: str, comment: str, value: Any, setting: Setting) -> Iterator[
 def _named(key: Any, setting: Setting) -> str:
     """The parts of a table's key with the words of the dials they are settings of."""
     words = []
-    for part in _parts(key):
+    for part in parts(key):
         knob = next((k for k in setting.knobs if setting.values[k.name] == part and type(setting.values[k.name]) is type(part)), None)
         words.append(f"{knob.label.lower()} {_rung(part)}" if knob else _rung(part))
     return ", ".join(words)
@@ -112,10 +87,6 @@ def _number(x: float) -> str:
         return f"{x:.4g}"
     digits, power = f"{x:.1e}".split("e")
     return f"{digits}·10{str(int(power)).translate(SUPERSCRIPT)}"
-
-
-def _parts(key: Any) -> tuple[Any, ...]:
-    return key if isinstance(key, tuple) else (key,)
 
 
 def _along(table: dict[Any, float], setting: Setting) -> dict[Any, float]:
@@ -136,7 +107,8 @@ def _draw(title: str, comment: str, value: Any, setting: Setting) -> Iterator[Dr
     told = f"At {there.replace(' @ ', ', ')}: {told[:1].lower()}{told[1:]}" if there else told
     title = title or "Found"
     if isinstance(value, dict):
-        yield from _series(title, told, value, setting)
+        key = comment.partition("->")[0].strip() if "->" in comment else ""
+        yield from _series(title, told, value, setting, key if key and "(" not in key and ":" not in key else "step")
         return
     if value.is_complex() or value.numel() < 2 or not bool(value.isfinite().all()):
         return
@@ -149,7 +121,8 @@ def _draw(title: str, comment: str, value: Any, setting: Setting) -> Iterator[Dr
     if not value.is_floating_point():
         yield from _counted(title, told, names, x, whole, setting)
     elif whole and not _steady(x):
-        yield _fates(title, told, x.ravel(), setting)
+        if x[(setting.decoded == 0).reshape(x.shape).numpy()].any():
+            yield _fates(title, told, x.ravel(), setting)
         yield _map(title, told, names or ["output", "input"], x.reshape(len(setting.weight), -1), setting)
     elif x.ndim == 1:
         yield from _line(title, told, names[0] if names else "place", x, setting)
@@ -157,7 +130,7 @@ def _draw(title: str, comment: str, value: Any, setting: Setting) -> Iterator[Dr
         yield _map(title, told, names, x, setting)
 
 
-def _series(title: str, told: str, table: dict[Any, float], setting: Setting) -> Iterator[Drawn]:
+def _series(title: str, told: str, table: dict[Any, float], setting: Setting, step: str = "step") -> Iterator[Drawn]:
     if len(table) < 2:
         return
     keys, values = list(table), np.array(list(table.values()), dtype=float)
@@ -166,8 +139,8 @@ def _series(title: str, told: str, table: dict[Any, float], setting: Setting) ->
         return
     here = keys.index(setting.values[dial.name]) if dial and setting.values[dial.name] in keys else None
     now = f" Here, at {_rung(keys[here])}, it is {_number(values[here])}." if here is not None else ""
-    said = f"{told}From {_number(values[0])} to {_number(values[-1])} along the {'dial' if dial else 'steps'}.{now}"
-    yield Drawn(title, "curve", values, dial.label if dial else "step", title.lower(), said, tuple(map(_rung, keys)), here)
+    said = f"{told}From {_number(values[0])} to {_number(values[-1])} along the {'dial' if dial else _many(step)}.{now}"
+    yield Drawn(title, "curve", values, dial.label if dial else step, title.lower(), said, tuple(map(_rung, keys)), here)
 
 
 def _counted(title: str, told: str, names: Sequence[str], x: np.ndarray, whole: bool, setting: Setting) -> Iterator[Drawn]:
@@ -186,7 +159,7 @@ def _counted(title: str, told: str, names: Sequence[str], x: np.ndarray, whole: 
 def _line(title: str, told: str, axis: str, x: np.ndarray, setting: Setting) -> Iterator[Drawn]:
     """One axis: levels that weights share, a curve in order, a bar for each, or how the values are spread."""
     n = len(x)
-    if setting.knobs and n == len(setting.knobs[0].ladder) and axis not in ("output", "input", "part"):
+    if setting.knobs and n == len(setting.knobs[0].ladder) and axis not in ("output", "input", "part", "rank"):
         yield from _series(title, told, dict(zip(setting.knobs[0].ladder, x.tolist(), strict=True)), setting)
         return
     if setting.family == "sharing" and n <= 256 and _levels(x, setting):
@@ -215,7 +188,7 @@ def _fates(title: str, told: str, x: np.ndarray, setting: Setting) -> Drawn:
     gone = (setting.decoded == 0).flatten().numpy()
     middles = [_number(float(np.median(x[which]))) if which.any() else "none" for which in (gone, ~gone)]
     said = f"{told}Of the removed weights half are below {middles[0]}, of the kept ones half are below {middles[1]}."
-    return Drawn(f"{title} of the kept and the removed", "spread", x, title.lower(), "weights per bin", said, gone=gone)
+    return Drawn(title, "spread", x, title.lower(), "weights per bin", said, gone=gone)
 
 
 def _map(title: str, told: str, names: Sequence[str], x: np.ndarray, setting: Setting) -> Drawn:
@@ -226,7 +199,8 @@ def _map(title: str, told: str, names: Sequence[str], x: np.ndarray, setting: Se
     thin = " Rows and columns are thinned out evenly." if x.shape[0] > ROWS or x.shape[1] > COLUMNS else ""
     at = tuple(_rung(dial.ladder[i]) for i in sides[1]) if dial else ()
     here = float(np.searchsorted(sides[1], dial.ladder.index(setting.values[dial.name]))) if dial else None
-    return Drawn(title, "map", x[np.ix_(*sides)], dial.label if dial else right, down, said + thin, at, here)
+    names_down = tuple(setting.layers[i] for i in sides[0]) if down == "layer" and len(setting.layers) == x.shape[0] else ()
+    return Drawn(title, "map", x[np.ix_(*sides)], dial.label if dial else right, down, said + thin, at, here, down=names_down)
 
 
 def _cut(x: np.ndarray, setting: Setting) -> tuple[int | None, str]:
@@ -277,5 +251,5 @@ def _steady(x: np.ndarray) -> bool:
 
 def _many(axis: str) -> str:
     head, _, tail = axis.partition(" ")
-    head = "bases" if head == "basis" else head if head in ("kept",) else f"{head}s"
+    head = "bases" if head == "basis" else head if head == "kept" or head.endswith("s") else f"{head}s"
     return f"kept {tail}s" if head == "kept" else f"{head} {tail}".strip()

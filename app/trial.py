@@ -7,7 +7,8 @@ import torch
 
 from app import compute
 from app.compute import Picture
-from app.found import Drawn, Setting, pictures
+from app.drawn import Drawn, Setting
+from app.found import pictures
 from compression import measure
 from compression.apply import encode, prepared
 from compression.encoded import Encoded, Factored
@@ -103,7 +104,8 @@ def found(net: Network, layer: str, chain: tuple[Step, ...]) -> tuple[str, list[
 
     def draw(form: Encoded) -> list[Drawn]:
         rank = form.left.decode().shape[-1] if type(form) is Factored else None
-        return pictures(ready, Setting(weight, form.decode(), known.knobs, dict(last.knobs), last.method.split(".")[0], rank))
+        return pictures(ready, Setting(weight, form.decode(), known.knobs, dict(last.knobs), last.method.split(".")[0], rank,
+                                       tuple(each.name for each in net.layers)))
 
     said = (type(ready).__doc__ or "").strip().splitlines()[0] if hasattr(ready, "_asdict") else ""
     return said, _kept("found", net, layer, chain, draw)

@@ -138,7 +138,7 @@ def test_awq_picks_the_best_of_the_powers_it_tried():
         body = uniform.answer(uniform.prepare(awq._multiplied(about.weight, by), about), 3, False, "channel")
         errors.append(float(output_errors(awq.Rescaled(tuple(about.weight.shape), body, by), about).sum()))
     assert ready.best[3, "channel"] == awq.POWERS[int(np.argmin(errors))]
-    assert np.allclose(ready.curve, np.array(errors) / errors[0], rtol=1e-3)
+    assert np.allclose(list(ready.curve.values()), np.array(errors) / errors[0], rtol=1e-3)
 
 
 def test_grouped_convolutions_are_scaled_channel_by_channel():

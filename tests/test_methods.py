@@ -240,7 +240,7 @@ def pictures(name, layer="fc1", network="lenet-5", **knobs):
 
 def test_the_mark_stands_where_the_dial_cuts():
     drawn, weight = pictures("pruning.magnitude", sparsity=0.3)
-    picture = drawn["Magnitudes"]
+    picture = drawn["How large are the weights?"]
     assert "The 120,000 left of the line are removed." in picture.said
     place = picture.at[int(np.floor(picture.mark))]
     assert abs(int(place.replace(",", "")) - 0.3 * weight.numel()) <= weight.numel() / found.POINTS
@@ -248,16 +248,36 @@ def test_the_mark_stands_where_the_dial_cuts():
     spectrum = torch.linalg.svdvals(weight.double())
     kept = encode(shipped.load("lenet-5").layer("fc1"), (step("lowrank.svd", rank=0.2),))[0].left.decode().shape[-1]
     energy = float(spectrum[:kept].square().sum() / spectrum.square().sum())
-    assert f"The first {kept:,}, left of the line, are kept, with {100 * energy:.1f} % of the squares." in drawn["Singular values"].said
+    assert f"The first {kept:,}, left of the line, are kept, with {100 * energy:.1f} % of the squares." in drawn["How much does each part add?"].said
     drawn, _ = pictures("sharing.kmeans", bits=3)
-    assert len(drawn["Codebook"].values) == 8 and drawn["Squared error"].at[int(drawn["Squared error"].mark)] == "3"
+    assert len(drawn["Which values are shared?"].values) == 8
+    assert drawn["How much is missed?"].at[int(drawn["How much is missed?"].mark)] == "3"
 
 
 def test_scores_are_shown_apart_by_what_became_of_the_weights():
     drawn, weight = pictures("pruning.wanda", sparsity=0.7)
-    picture = drawn["Scores of the kept and the removed"]
+    picture = drawn["Which weights go, by score?"]
     assert picture.gone.sum() == pytest.approx(0.7 * weight.numel(), rel=0.01) and picture.values.shape == (weight.numel(),)
-    assert drawn["Scores"].x == "input" and drawn["Scores"].y == "output"
+    assert drawn["Which weights matter?"].x == "input" and drawn["Which weights matter?"].y == "output"
+
+
+def test_scores_kept_in_order_are_drawn_where_their_weights_are():
+    drawn, _ = pictures("pruning.synflow", "fc2", "lenet-300-100", sparsity=0.5)
+    picture, map_ = drawn["Which weights go, by score?"], drawn["Which weights matter?"]
+    net = shipped.load("lenet-300-100")
+    ready = prepared(net.layer("fc2"), chain_of("pruning.synflow"), {}, net.digest)
+    assert picture.values[ready.order.numpy()] == pytest.approx(ready.scores.numpy())
+    assert picture.values[picture.gone].mean() < picture.values[~picture.gone].mean() and (map_.x, map_.y) == ("input", "output")
+
+
+def test_the_stairs_are_what_the_weights_became():
+    for name, knobs in (("quantization.uniform", {"bits": 2}), ("sharing.hashing", {"share": 0.125})):
+        drawn, weight = pictures(name, "fc2", "lenet-300-100", **knobs)
+        picture = drawn["What is each weight stored as?"]
+        form, _ = encode(shipped.load("lenet-300-100").layer("fc2"), (step(name, **knobs),))
+        stored = dict(zip(weight[0].tolist(), form.decode()[0].tolist(), strict=True))
+        assert len(picture.values) == weight.shape[1]
+        assert all(stored[w] == v for w, v in zip(picture.along.tolist(), picture.values.tolist(), strict=True))
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -267,8 +287,10 @@ def test_every_picture_has_named_axes_and_a_caption(kind):
     for name in methods():
         if encode(net.layer(layer), chain_of(name), memo, net.digest)[1]:
             continue
-        for picture in trial.found(net, layer, chain_of(name))[1]:
-            assert picture.title and picture.x and picture.y, (name, picture)
+        drawn = trial.found(net, layer, chain_of(name))[1]
+        assert drawn, f"{name} has no picture of what it prepared"
+        for picture in drawn:
+            assert picture.title.endswith("?") and picture.x and picture.y, (name, picture)
             assert picture.said.endswith(".") and np.isfinite(picture.values).all(), (name, picture.said)
             assert not picture.at or picture.kind == "map" or len(picture.at) == len(picture.values), (name, picture.title)
             assert picture.mark is None or -1 <= picture.mark <= max(picture.values.shape[-1], len(picture.at)), (name, picture.title)
@@ -294,3 +316,15 @@ def test_the_failure_is_measured_as_plain_python_measures_it():
         old = net.module(x).float().log_softmax(-1)
     assert bad.distance == pytest.approx(float((old.exp() * (old - new)).sum(-1).mean()), rel=1e-4)
     assert bad.same == pytest.approx(float((old.argmax(-1) == new.argmax(-1)).float().mean()))
+
+
+def test_the_emptiest_layer_is_found_as_counting_finds_it():
+    from app import emptied
+    net = shipped.load("lenet-300-100")
+    found = emptied.least(net, "fc2", "pruning.gradient_weight")
+    for sparsity in (0.5, 0.9):
+        chain = (step("pruning.gradient_weight", sparsity=sparsity),)
+        kept = {x.name: float((encode(x, chain, {}, net.digest)[0].decode() != 0).float().mean()) for x in net.layers}
+        at = round(100 * sparsity)
+        assert found.left[at] == pytest.approx(min(kept.values()), abs=1e-3) and found.layer[at] == min(kept, key=kept.get)
+    assert emptied.least(net, "fc2", "pruning.random").left[90] == pytest.approx(0.1)

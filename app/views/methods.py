@@ -2,7 +2,7 @@
 
 import streamlit as st
 
-from app import bench, contrast, pace, papers, state, trial, waiting, whole, words
+from app import bench, contrast, emptied, pace, papers, state, trial, waiting, whole, words
 from app.bench import FAMILY, FIRST
 from app.readiness import Wanted
 from compression.link import chain_of, chain_text
@@ -55,6 +55,8 @@ def show() -> None:
         bench.along(net, layer, chain)
         bench.found(net, layer, chain)
         bench.opposed(net, layer, chain)
+        if family == "pruning" and not before:
+            emptied.show(net, layer, own)
     if known.fails:
         bench.fails(name, choose, there)
 

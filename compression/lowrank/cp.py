@@ -49,10 +49,12 @@ class Terms(NamedTuple):
 
 
 class Fits(NamedTuple):
-    """What each rung found, for kernels of either kind."""
+    """For kernels of either kind and each number of terms the factors, the squared error, and how far terms grew against one another."""
 
     shape: tuple[int, ...]
-    kernels: dict[str, dict[int, Terms]]  # kind of kernel -> rank -> terms
+    kernels: dict[str, dict[int, Terms]]  # kind of kernel -> terms -> decomposition
+    errors: dict[str, dict[int, float]]  # term -> squared error
+    growth: dict[str, dict[int, float]]  # term -> norm of the largest beside the weight's: above 1, terms cancel one another
 
 
 @Piecewise
@@ -63,7 +65,10 @@ def prepare(weight: Tensor, layer: Layer) -> Generator[float, None, Fits]:
     ladder = dict.fromkeys(terms(tuple(weight.shape), rung) for rung in RANKS if rung < 1)
     as_it_is = yield from mapped(_climb(whole, ladder), lambda share: share / 2)
     apart = yield from mapped(_climb(separable, ladder), lambda share: (1 + share) / 2)
-    return Fits(tuple(weight.shape), {"whole": as_it_is, "separable": apart})
+    kernels = {"whole": as_it_is, "separable": apart}
+    errors = {kind: {n: each.error for n, each in found.items()} for kind, found in kernels.items()}
+    growth = {kind: {n: each.largest for n, each in found.items()} for kind, found in kernels.items()}
+    return Fits(tuple(weight.shape), kernels, errors, growth)
 
 
 def answer(fits: Fits, rank: float, kernel: str) -> Encoded:

@@ -42,7 +42,7 @@ class Bases(NamedTuple):
 
     shape: tuple[int, ...]
     fits: dict[int, tuple[Tensor, Tensor, Tensor]]  # (in, out, m), (in, m, height), (in, m, width)
-    errors: dict[int, float]
+    errors: dict[int, float]  # filters per input channel -> squared error
 
 
 @Piecewise

@@ -15,7 +15,7 @@ class Silence(NamedTuple):
 
     weight: Tensor
     zeros: Tensor  # (out,)
-    mean: Tensor  # (out,)
+    mean_output: Tensor  # (out,)
     order: Tensor  # (out,) most zeros first
 
 

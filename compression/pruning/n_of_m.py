@@ -45,10 +45,11 @@ class InGroups(Encoded):
 
 
 class Ranked(NamedTuple):
-    """A weight, and for every size of group the rank of each entry in its group, 0 for the largest."""
+    """A weight, and for every size of group the rank of each entry in its group, 0 for the largest, and how large each rank is on average."""
 
     weight: Tensor
     ranks: dict[int, tuple[Tensor, Tensor]]  # m -> (groups, m) and (short groups, what is left), uint8
+    rank_sizes: dict[int, Tensor]  # m -> (ranks,) mean magnitude, the largest of each group first
 
 
 def refuses(weight: Tensor, layer: Layer) -> str | None:
@@ -61,11 +62,12 @@ def refuses(weight: Tensor, layer: Layer) -> str | None:
 
 def prepare(weight: Tensor, layer: Layer) -> Ranked:
     magnitude = _inputs_last(weight).abs().flatten(0, -2)  # (rows, in)
-    ranks = {}
+    ranks, sizes = {}, {}
     for m in SIZES:
         end = magnitude.shape[1] // m * m
-        ranks[m] = _ranks(magnitude[:, :end].reshape(-1, m)), _ranks(magnitude[:, end:])
-    return Ranked(weight, ranks)
+        groups = magnitude[:, :end].reshape(-1, m)
+        ranks[m], sizes[m] = (_ranks(groups), _ranks(magnitude[:, end:])), groups.sort(1, descending=True).values.mean(0)
+    return Ranked(weight, ranks, sizes)
 
 
 def answer(ranked: Ranked, sparsity: float, m: int, places: str) -> Encoded:

@@ -34,7 +34,7 @@ class Searched(NamedTuple):
 
     weight: Tensor
     loudness: Tensor  # (groups, in / groups) mean magnitude of each channel's inputs
-    curve: Tensor  # (powers,) squared error of the output relative to plain rounding: 3 bits, a scale per channel
+    curve: dict[str, float]  # power of the loudness -> squared error of the output relative to plain rounding: 3 bits, a scale per channel
     best: dict[tuple[int, str], float]  # (bits, per) -> power
     roundings: dict[tuple[int, str, bool], Encoded]  # (bits, per, searched)
 
@@ -62,8 +62,8 @@ def prepare(weight: Tensor, layer: Layer) -> Generator[float, None, Searched]:
             if power == 0:
                 roundings[bits, per, False] = body
             tried.append(error)
-    told = torch.tensor(errors[3, "channel"])
-    return Searched(weight, loudness, told / told[0].clamp(min=1e-30), best, roundings)
+    told = errors[3, "channel"]
+    return Searched(weight, loudness, {f"{p:.1f}": e / max(told[0], 1e-30) for p, e in zip(POWERS, told)}, best, roundings)
 
 
 def answer(found: Searched, bits: int, per: str, search: bool) -> Encoded:
