@@ -130,7 +130,7 @@ def emptied(sparsities: Sequence[float], left: Mapping[str, np.ndarray], layers:
             lines.append({"type": "scatter", "x": [x[at]], "y": [50 * min(above)], "mode": "markers", "showlegend": False,
                           "marker": {"symbol": "x", "size": 10, "color": colour},
                           "hovertemplate": f"{name} at %{{x:.0f}} %: {layers[name][at]} is empty<extra></extra>"})
-    return figure("How much is left of the emptiest layer?", "sparsity of the network (%)", "weights left (%)", lines, yaxis_type="log",
+    return figure("How much is left of the emptiest layer?", "sparsity of the network (%)", "weights left (%)", lines, yaxis={"type": "log", "dtick": 1},
                   subtitle="cross: empty · dashed orange: where the dial stands", showlegend=True, shapes=[_line_at(100 * here)],
                   legend={"orientation": "h", "y": -0.22}, margin_b=90)
 

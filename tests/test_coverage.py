@@ -2,7 +2,7 @@
 
 import pytest
 
-from app import coverage
+from app import coverage, orderings
 from app.coverage import GLYPHS, LATER, LIVE, MEANING, RUNS, Row, check
 from compression.registry import methods, rewrites
 
@@ -70,3 +70,26 @@ def test_counts_add_up():
     assert counts[LIVE] == sum(r.badge == LIVE for r in coverage.rows()) > 30
     assert list(counts) == [badge for badge in GLYPHS if badge in counts]
     assert set(RUNS) < set(GLYPHS)
+
+
+def test_the_orderings_that_were_asked_for_are_recorded_over_several_draws():
+    asked = {"pruning": [("magnitude", "random"), ("Wanda", "random"), ("SparseGPT", "random"), ("Fisher", "random"), ("OBD", "random"),
+                         ("OBS", "random"), ("SNIP", "random"), ("SynFlow", "random"), ("Wanda", "magnitude"), ("SparseGPT", "magnitude")],
+             "quantization": [("GPTQ", "nearest"), ("per channel", "per tensor"), ("centroids: linear", "random start")]}
+    for family, pairs in asked.items():
+        found = {(o.better, o.worse): o for o in orderings.orderings(family)}
+        for pair in pairs:
+            assert len(found[pair].trials) >= 2, pair
+        assert all(source.draws >= 3 for source in orderings.sources(family).values())
+    falling = [t.better < t.worse for t in found["GPTQ", "nearest"].trials]  # divergences: less is better
+    assert falling == [t.verdict != "differs" for t in found["GPTQ", "nearest"].trials]
+
+
+@pytest.mark.parametrize("family", orderings.FAMILY)
+def test_what_is_said_of_an_ordering_follows_from_its_numbers(family):
+    for o in orderings.orderings(family):
+        assert o.who and {t.verdict for t in o.trials} <= set(orderings.VERDICTS)
+        assert bool(o.differs) == bool(o.count("differs"))
+        for t in o.trials:
+            gap = t.better - t.worse if family == "pruning" else t.worse - t.better
+            assert t.verdict == "as good" or (gap > 0) == (t.verdict == "holds"), (o, t)

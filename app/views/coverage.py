@@ -2,17 +2,27 @@
 
 import streamlit as st
 
-from app import coverage, listing, pace
+from app import coverage, listing, pace, who_is_better
 from app.coverage import GLYPHS, MEANING, Row
 from app.listing import Entry
 from app.views import methods
 
+HALVES = ("What runs here", "Who does better")
 SECTION = {"after 2020": "", "beside": ", beside the survey"}
 
 
 def show() -> None:
     """The whole page."""
     st.title("Coverage", anchor=False)
+    half = st.segmented_control("Show", HALVES, key="coverage.half", default=HALVES[0], required=True, persist_state="session",
+                                label_visibility="collapsed")
+    if half == HALVES[0]:
+        _list()
+    else:
+        who_is_better.show()
+
+
+def _list() -> None:
     every = coverage.rows()
     counts = coverage.counts(every)
     runs = sum(n for badge, n in counts.items() if badge in coverage.RUNS)

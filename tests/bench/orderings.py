@@ -1,19 +1,21 @@
 """Which pruning criterion does better on our networks, over several draws, beside what the literature says.
 
-    PYTHONPATH=. OMP_NUM_THREADS=1 python tests/bench/orderings.py [draws, 3] [validation examples, 1000]
+    PYTHONPATH=. OMP_NUM_THREADS=1 python tests/bench/orderings.py [--draws 3] [--examples 1000] [--networks vit …] [--record]
 
 A draw is another choice of the training examples that teach, and another lot where weights go by lot. All networks are compared
 on the same validation examples (text: one window of 128 characters for every ten images). Nothing is trained or repaired.
 An ordering holds where the mean accuracy over the draws is at least a point higher and no draw says otherwise; "as good" is
-everything between that and the reverse, where ours differs. The last line is one line of JSON.
+everything between that and the reverse, where ours differs. --record keeps each network's answers in assets/orderings.json as
+soon as they are there. The last line is one line of JSON.
 """
 
+import argparse
 import json
 import statistics
-import sys
 import time
 from dataclasses import replace
 
+import record
 import torch
 
 from compression.apply import encode
@@ -50,17 +52,17 @@ OUTPUTS_AT = (0.1, 0.25, 0.5)
 GROUPS = {"magnitude 2:4": ("pruning.n_of_m", {"m": 4}), "SparseGPT 2:4": ("pruning.sparse_gpt_groups", {"m": 4})}
 
 SAID = {  # by table: (better, worse, who says so)
-    "layerwise": [(name, "random", "any criterion: Blalock et al. 2020") for name in LAYERWISE if name != "random"]
+    "layerwise": [(name, "random", "Blalock et al. 2020") for name in LAYERWISE if name != "random"]
     + [("Fisher", "magnitude", "Theis et al. 2018"), ("OBD", "magnitude", "LeCun et al. 1990"), ("Wanda", "magnitude", "Sun et al. 2023"),
        ("SparseGPT", "magnitude", "Frantar and Alistarh 2023"), ("SparseGPT", "Wanda", "Sun et al. 2023, at high sparsity"),
        ("OBS", "OBD", "Hassibi and Stork 1993"), ("OBS", "SparseGPT", "Frantar and Alistarh 2023: the exact one is nearer")],
-    "global": [(name, "random", "any criterion: Blalock et al. 2020") for name in GLOBAL if name != "random"]
+    "global": [(name, "random", "Blalock et al. 2020") for name in GLOBAL if name != "random"]
     + [("global magnitude", "magnitude by layer", "Blalock et al. 2020"), ("LAMP", "global magnitude", "Lee et al. 2021"),
        ("Fisher", "global magnitude", "Theis et al. 2018"), ("OBD", "global magnitude", "LeCun et al. 1990")],
-    "outputs": [(name, "random", "any criterion: Blalock et al. 2020") for name in OUTPUTS if name != "random"]
+    "outputs": [(name, "random", "Blalock et al. 2020") for name in OUTPUTS if name != "random"]
     + [("Taylor", "l2", "Molchanov et al. 2017"), ("Taylor", "APoZ", "Molchanov et al. 2017"), ("NISP", "l1", "Yu et al. 2018"),
        ("Fisher gates", "Taylor", "Theis et al. 2018")],
-    "rectified": [(name, "random", "any criterion: Blalock et al. 2020") for name in OUTPUTS if name != "random"]
+    "rectified": [(name, "random", "Blalock et al. 2020") for name in OUTPUTS if name != "random"]
     + [("Taylor", "APoZ", "Molchanov et al. 2017"), ("batch-norm scale", "l1", "Liu et al. 2017")],
     "groups": [("SparseGPT 2:4", "magnitude 2:4", "Frantar and Alistarh 2023")],
 }
@@ -109,23 +111,24 @@ def print_table(title, table, columns, dense):
         print(f"  {name:20s}" + "".join(f"{spread(row[c]):>12s}" for c in columns), flush=True)
 
 
-def print_verdicts(said, tables, chance):
-    """tables: {network: {name: {column: [accuracies]}}}. A column counts where one of the two is well above chance.
+SCOPE = {"layerwise": "of every layer", "global": "of the network", "outputs": "of the outputs", "rectified": "of rectified outputs", "groups": "as 2:4"}
 
-    Returns a row for each ordering: how often it holds, how often as good, and where ours differs."""
-    rows = []
+
+def compared(said, kind, network, table, chance):
+    """A row for each ordering and share where one of the two is well above chance. table: {criterion: {share: [accuracies]}}."""
+    return [{"kind": kind, "network": network, "better": better, "worse": worse, "who": who, "setting": f"{100 * share:.0f} % {SCOPE[kind]}",
+             "numbers": [round(statistics.mean(v), 2) for v in (values, table[worse][share])], "verdict": verdict(values, table[worse][share])}
+            for better, worse, who in said if better in table and worse in table
+            for share, values in table[better].items() if max(*values, *table[worse][share]) > chance + 5]
+
+
+def print_verdicts(said, rows):
+    """How often each ordering holds, how often one is as good as the other, and where ours differs."""
     for better, worse, who in said:
-        found = {"holds": [], "as good": [], "differs": []}
-        for network, table in tables.items():
-            if better in table and worse in table:
-                for column, values in table[better].items():
-                    if max(*values, *table[worse][column]) > chance[network] + 5:
-                        found[verdict(values, table[worse][column])].append(f"{network} {column:.0%}")
-        total = sum(map(len, found.values()))
-        said_so = f"holds {len(found['holds'])}/{total}, as good {len(found['as good'])}/{total}, differs {len(found['differs'])}/{total}"
-        print(f"  {better} over {worse} ({who}): {said_so}" + (f"; OURS DIFFERS: {', '.join(found['differs'])}" if found["differs"] else ""))
-        rows.append({"better": better, "worse": worse, "who": who, **found})
-    return rows
+        found = {v: [r for r in rows if (r["better"], r["worse"], r["verdict"]) == (better, worse, v)] for v in ("holds", "as good", "differs")}
+        total, ours = sum(map(len, found.values())), [f"{r['network']} {r['setting']}" for r in found["differs"]]
+        print(f"  {better} over {worse} ({who}): " + ", ".join(f"{v} {len(each)}/{total}" for v, each in found.items())
+              + (f"; OURS DIFFERS: {', '.join(ours)}" if ours else ""))
 
 
 def layers_for(network, criteria):
@@ -182,44 +185,54 @@ def collapse(network):
     return found
 
 
-def main():
-    torch.set_num_threads(1)
-    draws, examples = (int(sys.argv[i]) if len(sys.argv) > i else default for i, default in ((1, 3), (2, 1000)))
-    obs.AT_MOST = 1e12  # the app refuses what takes half a minute a layer; here it may
-    start, result = time.process_time(), {"draws": draws, "examples": examples, "tables": {}, "collapse": {}, "dense": {}}
-    tables, chance = {name: {} for name in SAID}, {}
-    for name in NETWORKS:
-        network = shipped.load(name)
-        data = network.data["validation"]
-        labels = data.labels[rows_of(data, examples)]
-        chance[name] = 100 * float(labels.flatten().bincount().max() / labels.numel())
-        dense = result["dense"][name] = accuracy(network, None, examples)
-        every = [layer.name for layer in network.layers]
-        tables["layerwise"][name] = weights_table(network, LAYERWISE, WEIGHTS_AT, draws, examples, layers_for(network, LAYERWISE))
-        print_table(f"{network.title}: the same share of every layer", tables["layerwise"][name], WEIGHTS_AT, dense)
-        fits = {k: v for k, v in GLOBAL.items() if method(v[0]).why_not(network.layers[0].weight, network.layers[0]) is None}
-        tables["global"][name] = weights_table(network, fits, WEIGHTS_AT, draws, examples, every)
-        print_table(f"{network.title}: one threshold for all layers", tables["global"][name], WEIGHTS_AT, dense)
-        tables["groups"][name] = weights_table(network, GROUPS, (0.5,), draws, examples, layers_for(network, GROUPS))
-        print_table(f"{network.title}: two of every four inputs", tables["groups"][name], (0.5,), dense)
-        tables["outputs"][name] = outputs_table(network, OUTPUTS_AT, draws, examples)
-        print_table(f"{network.title}: whole outputs, the same share of every layer but the last", tables["outputs"][name], OUTPUTS_AT, dense)
-        found = result["collapse"][name] = collapse(network)
-        print("  a layer is empty from: " + ", ".join(f"{k} {'never' if v is None else f'{v:.0%}'}" for k, v in found.items()), flush=True)
-    for name in RECTIFIED:
-        network = shipped.load(name)
-        chance.setdefault(name, 10.0)
+def on_network(name, draws, examples):
+    """The tables of one network, printed as they come: {kind of table: {criterion: {share: [accuracies]}}}; and what chance gets right."""
+    network, tables = shipped.load(name), {}
+    data = network.data["validation"]
+    labels = data.labels[rows_of(data, examples)]
+    chance = 100 * float(labels.flatten().bincount().max() / labels.numel())
+    dense = accuracy(network, None, examples)
+    every = [layer.name for layer in network.layers]
+    tables["layerwise"] = weights_table(network, LAYERWISE, WEIGHTS_AT, draws, examples, layers_for(network, LAYERWISE))
+    print_table(f"{network.title}: the same share of every layer", tables["layerwise"], WEIGHTS_AT, dense)
+    fits = {k: v for k, v in GLOBAL.items() if method(v[0]).why_not(network.layers[0].weight, network.layers[0]) is None}
+    tables["global"] = weights_table(network, fits, WEIGHTS_AT, draws, examples, every)
+    print_table(f"{network.title}: one threshold for all layers", tables["global"], WEIGHTS_AT, dense)
+    tables["groups"] = weights_table(network, GROUPS, (0.5,), draws, examples, layers_for(network, GROUPS))
+    print_table(f"{network.title}: two of every four inputs", tables["groups"], (0.5,), dense)
+    tables["outputs"] = outputs_table(network, OUTPUTS_AT, draws, examples)
+    print_table(f"{network.title}: whole outputs, the same share of every layer but the last", tables["outputs"], OUTPUTS_AT, dense)
+    found = collapse(network)
+    print("  a layer is empty from: " + ", ".join(f"{k} {'never' if v is None else f'{v:.0%}'}" for k, v in found.items()), flush=True)
+    if name in RECTIFIED:
         names = layers_for(network, {"APoZ": OUTPUTS["APoZ"]})
-        tables["rectified"][name] = outputs_table(network, OUTPUTS_AT, draws, examples, names)
-        title = f"{network.title}: whole outputs of the {len(names)} layers that a rectifier follows"
-        print_table(title, tables["rectified"][name], OUTPUTS_AT, accuracy(network, None, examples))
-    result["orderings"] = {}
-    for name, said in SAID.items():
-        print(f"\nOrderings, {name}")
-        result["orderings"][name] = print_verdicts(said, tables[name], chance)
-    result["tables"], result["cpu_s"] = tables, round(time.process_time() - start)
-    print(f"\n{result['cpu_s']} s of CPU")
-    print(json.dumps(result))
+        tables["rectified"] = outputs_table(network, OUTPUTS_AT, draws, examples, names)
+        print_table(f"{network.title}: whole outputs of the {len(names)} layers that a rectifier follows", tables["rectified"], OUTPUTS_AT, dense)
+    return tables, chance, dense
+
+
+def main():
+    known = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    known.add_argument("--draws", type=int, default=3)
+    known.add_argument("--examples", type=int, default=1000, help="of the validation split")
+    known.add_argument("--networks", nargs="+", default=NETWORKS)
+    known.add_argument("--record", action="store_true", help="keep what is found in assets/orderings.json")
+    asked = known.parse_args()
+    torch.set_num_threads(1)
+    obs.AT_MOST = 1e12  # the app refuses what takes half a minute a layer; here it may
+    start, result, rows = time.process_time(), {"draws": asked.draws, "examples": asked.examples, "tables": {}, "dense": {}}, []
+    for name in asked.networks:
+        tables, chance, dense = on_network(name, asked.draws, asked.examples)
+        found = [row for kind, said in SAID.items() if kind in tables for row in compared(said, kind, name, tables[kind], chance)]
+        if asked.record:
+            about = {"draws": asked.draws, "examples": asked.examples, "untouched": round(dense, 2), "numbers": "accuracy (%)"}
+            record.keep("pruning", name, about, found)
+        result["tables"][name], result["dense"][name], rows = tables, dense, rows + found
+    for kind, said in SAID.items():
+        print(f"\nOrderings, {kind}")
+        print_verdicts(said, [row for row in rows if row["kind"] == kind])
+    print(f"\n{round(time.process_time() - start)} s of CPU")
+    print(json.dumps(result | {"orderings": rows, "cpu_s": round(time.process_time() - start)}))
 
 
 if __name__ == "__main__":

@@ -1,20 +1,21 @@
 """The literature's orderings of quantization methods on our own networks: does the better one do better here, too?
 
-    PYTHONPATH=. OMP_NUM_THREADS=1 python tests/bench/orderings_quantization.py [--quick]
+    PYTHONPATH=. OMP_NUM_THREADS=1 python tests/bench/orderings_quantization.py [--draws 3] [--examples 1000] [--networks vit …] [--record]
 
 All layers are changed, those apart that a method which needs inputs cannot take: these stay in float for every method. Judged on
-1,000 validation images, or 64 windows of text, by the mean divergence of the answers from the original's (nats) and by accuracy.
+1,000 validation images, or a window of text for every 16, by the mean divergence of the answers from the original's (nats) and by accuracy.
 What learns from examples does so three times, from other training examples each time: values are means, and a line says how many of
 the draws agree. "Other way" marks where ours differs from the literature, "no difference" where two lie within 5 % of each other.
-The last line is one line of JSON. --quick: LeNet-5 only, one draw.
+--record keeps each network's answers in assets/orderings.json. The last line is one line of JSON.
 """
 
+import argparse
 import json
 import statistics
-import sys
 import time
 from dataclasses import replace
 
+import record
 import torch
 from torch.nn import functional as F
 
@@ -26,11 +27,22 @@ from compression.registry import method
 from compression.repair.repaired import put
 from compression.zoo.shipped import load
 
-QUICK = "--quick" in sys.argv
-NETWORKS = ("lenet-5",) if QUICK else ("lenet-5", "resnet-20", "vit", "char-gpt")
-DRAWS = 1 if QUICK else 3
-IMAGES, WINDOWS = 1000, 64
+NETWORKS = ("lenet-5", "resnet-20", "vit", "char-gpt", "depthwise")
+KNOWN = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+KNOWN.add_argument("--draws", type=int, default=3)
+KNOWN.add_argument("--examples", type=int, default=1000, help="of the validation split")
+KNOWN.add_argument("--networks", nargs="+", default=NETWORKS)
+KNOWN.add_argument("--record", action="store_true", help="keep what is found in assets/orderings.json")
+ASKED = KNOWN.parse_args()
+DRAWS = ASKED.draws
 SAME = 0.05
+WHO = {"GPTQ over nearest": "Frantar et al. 2022", "AdaRound over nearest": "Nagel et al. 2020", "GPTQ: loudest first": "Frantar et al., act-order",
+       "AWQ": "Lin et al. 2023", "GPTQ over AWQ": "none: both claim it", "per channel": "Krishnamoorthi 2018", "per group": "Frantar et al. 2022",
+       "clip mse": "Banner et al. 2018", "clip laplace": "Banner et al. 2018", "clip gauss": "Banner et al. 2018", "clip 99": "Krishnamoorthi 2018",
+       "clip kl": "Migacz 2017", "centroids": "Han et al. 2016, section 3.2", "activations: MSE": "Banner et al. 2018",
+       "activations: KL": "Migacz 2017", "activations: dynamic": "Krishnamoorthi 2018", "activations: per token": "Yao et al. 2022",
+       "SmoothQuant": "Xiao et al. 2022", "rotated": "Ashkboos et al. 2024", "LLM.int8()": "Dettmers et al. 2022", "equaliz": "Nagel et al. 2019"}
+VERDICT = {"as in the literature": "holds", "no difference": "as good", "other way": "differs"}
 
 
 def drawn(name, seed):
@@ -51,7 +63,7 @@ class Judge:
         self.name, self.draws = name, [drawn(name, seed) for seed in range(DRAWS)]
         net = self.draws[0]
         data = net.data["validation"]
-        rows = order(data)[: WINDOWS if data.kind == "text" else IMAGES]
+        rows = order(data)[: max(1, ASKED.examples // 16) if data.kind == "text" else ASKED.examples]
         self.x, self.labels = data.inputs[rows], data.labels[rows]
         self.old = self.asked(net.module)
         self.dense = self.right(self.old)
@@ -174,29 +186,42 @@ def equalized(judge):
         compared(judge, "equalized tensor over plain channel", f"{bits} bits", even, judge(uniform(bits), first=(folded,)))
 
 
+def kept(judge):
+    """The rows of one network as assets/orderings.json has them."""
+    rows = []
+    for row in (row for row in ROWS if row["network"] == judge.name):
+        better, _, worse = row["claim"].partition(" over ")
+        who = next(said for claim, said in WHO.items() if row["claim"].startswith(claim))
+        numbers = [float(f"{row[which]:.3g}") for which in ("better_kl", "worse_kl")]
+        rows.append({"better": better, "worse": worse, "who": who, "setting": row["setting"], "numbers": numbers, "verdict": VERDICT[row["verdict"]]})
+    return rows
+
+
 def main():
     torch.set_num_threads(1)
     start, grids, dense = time.process_time(), {}, {}
-    for name in NETWORKS:
+    for name in ASKED.networks:
         judge = Judge(name)
         dense[name] = judge.dense
-        kept = f"; in float: {', '.join(judge.locked)}" if judge.locked else ""
-        print(f"\n{judge.draws[0].title}: {judge.dense:.1f} % on {len(judge.x):,} validation examples{kept}")
-        learned(judge)
-        plain(judge)
-        grids[name] = {f"W{w} A{a}": [round(v, 4) for v in value] for (w, a), value in activations(judge).items()}
-    if not QUICK:
-        judge = Judge("depthwise")
-        dense["depthwise"] = judge.dense
-        print(f"\n{judge.draws[0].title}: {judge.dense:.1f} %")
-        equalized(judge)
+        kept_in_float = f"; in float: {', '.join(judge.locked)}" if judge.locked else ""
+        print(f"\n{judge.draws[0].title}: {judge.dense:.1f} % on {len(judge.x):,} validation examples{kept_in_float}")
+        if name == "depthwise":
+            equalized(judge)
+        else:
+            learned(judge)
+            plain(judge)
+            grids[name] = {f"W{w} A{a}": [round(v, 4) for v in value] for (w, a), value in activations(judge).items()}
+        if ASKED.record:
+            about = {"draws": DRAWS, "examples": len(judge.x), "untouched": round(judge.dense, 2), "numbers": "divergence (nats)"}
+            record.keep("quantization", name, about, kept(judge))
     print("\nOver all networks and settings:")
     for claim in dict.fromkeys(row["claim"] for row in ROWS):
         rows = [row["verdict"] for row in ROWS if row["claim"] == claim]
         words = ", ".join(f"{rows.count(v)} {v}" for v in ("as in the literature", "no difference", "other way") if v in rows)
         print(f"  {claim:44s} {words}")
-    print(json.dumps({"images": IMAGES, "windows": WINDOWS, "draws": DRAWS, "dense": dense, "rows": ROWS, "grids": grids,
+    print(json.dumps({"examples": ASKED.examples, "draws": DRAWS, "dense": dense, "rows": ROWS, "grids": grids,
                       "cpu_s": round(time.process_time() - start)}))
 
 
-main()
+if __name__ == "__main__":
+    main()
