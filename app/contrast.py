@@ -12,9 +12,9 @@ from compression.evaluate import skeleton
 from compression.method import Failure
 from compression.network import Network
 from compression.recipe import Override, Recipe, Step, step
-from compression.registry import method
+from compression.registry import method, rewrites
 from compression.repair.repaired import put
-from compression.rewrite import difference
+from compression.rewrite import Relation, difference
 from compression.score import size_of
 
 EXAMPLES = {"images": 256, "vectors": 256, "text": 16}  # that the two sides of a failure are compared on
@@ -99,6 +99,11 @@ class Rewriting(NamedTuple):
 def rewriting(net: Network, chosen: Step) -> Rewriting:
     """A rewriting tried on a whole network: which layers it changes, how far the answers move, what the file weighs."""
     return compute.kept(("rewriting", net.digest, net.context.digest, chosen), lambda: _rewriting(net, chosen))
+
+
+def relation(net: Network, name: str) -> Relation | None:
+    """What a rewriting compares before it decides, where it compares anything."""
+    return compute.kept(("relation", net.digest, net.context.digest, name), lambda: rewrites()[name].looks(net))
 
 
 def _rewriting(net: Network, chosen: Step) -> Rewriting:

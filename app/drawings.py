@@ -130,9 +130,20 @@ def emptied(sparsities: Sequence[float], left: Mapping[str, np.ndarray], layers:
             lines.append({"type": "scatter", "x": [x[at]], "y": [50 * min(above)], "mode": "markers", "showlegend": False,
                           "marker": {"symbol": "x", "size": 10, "color": colour},
                           "hovertemplate": f"{name} at %{{x:.0f}} %: {layers[name][at]} is empty<extra></extra>"})
-    return figure("How much is left of the emptiest layer?", "sparsity of the network (%)", "weights left (%)", lines, yaxis={"type": "log", "dtick": 1},
-                  subtitle="cross: empty · dashed orange: where the dial stands", showlegend=True, shapes=[_line_at(100 * here)],
-                  legend={"orientation": "h", "y": -0.22}, margin_b=90)
+    return figure("How much is left of the emptiest layer?", "sparsity of the network (%)", "weights left (%)", lines,
+                  yaxis={"type": "log", "dtick": 1}, subtitle="cross: empty · dashed orange: where the dial stands", showlegend=True,
+                  shapes=[_line_at(100 * here)], legend={"orientation": "h", "y": -0.22}, margin_b=90)
+
+
+def relation(question: str, names: Sequence[str], values: np.ndarray) -> go.Figure:
+    """How layers or units stand to one another: (names, names), nan where two cannot be compared."""
+    known = values[np.isfinite(values)]
+    top = float(np.abs(known).max(initial=0)) or 1.0
+    scale = {"colorscale": DIVERGING, "zmin": -top, "zmax": top} if known.min(initial=0) < 0 else {"colorscale": "Cividis"}
+    cells = {"type": "heatmap", "z": values, "x": list(names), "y": list(names), "colorbar": {"thickness": 10}, "hoverongaps": False, **scale,
+             "hovertemplate": "%{y} and %{x}: %{z:.3f}<extra></extra>"}
+    sides = {"type": "category", "automargin": True, "nticks": 24}
+    return figure(question, "", "", [cells], xaxis=sides | {"tickangle": 45}, yaxis=sides | {"autorange": "reversed"})
 
 
 def slices(counts: Mapping[str, int]) -> go.Figure:

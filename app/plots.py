@@ -211,8 +211,8 @@ def ladder(labels: Sequence[str], sizes: Sequence[float], sqnr: Sequence[float],
             "hovertemplate": "%{text}: %{x:,.2f} KB, %{y:.1f} dB<extra></extra>"}
     marked = [{"type": "scatter", "x": [kb[here]], "y": [finite[here]], "mode": "markers", "hoverinfo": "skip",
                "marker": {"size": 15, "symbol": "diamond", "color": GONE}}] if here is not None and np.isfinite(finite[here]) else []
-    return _figure(f"{dial}: what each rung costs", "layer (KB)", "SQNR (dB), higher is closer", [dots, *marked],
-                   xaxis_rangemode="tozero", **_trained(trained, kb))
+    return _figure("What does each setting cost?", "layer (KB)", "SQNR (dB), higher is closer", [dots, *marked],
+                   subtitle=f"{dial}, from end to end", xaxis_rangemode="tozero", **_trained(trained, kb))
 
 
 def _trained(trained: int | None, kb: np.ndarray) -> dict[str, object]:

@@ -12,7 +12,7 @@ from compression.link import chain_text
 from compression.network import Network
 from compression.recipe import Recipe, Step, step
 from compression.registry import rewrites
-from compression.rewrite import CLOSE
+from compression.rewrite import CLOSE, Setback
 
 THEN = {0: "nothing", 8: "8 bit", 4: "4 bit", 3: "3 bit", 2: "2 bit"}
 MOST = 40  # layers drawn
@@ -39,8 +39,9 @@ def show() -> None:
             tried = contrast.rewriting(net, chosen)
         if tried.why:
             st.info(f"{tried.why} Pick another network in the sidebar.", icon=":material/block:")
-            return
-        _tried(net, chosen, tried, then)
+        else:
+            _tried(net, chosen, tried, then)
+        _fails(name)
 
 
 def _tried(net: Network, chosen: Step, tried: contrast.Rewriting, then: int) -> None:
@@ -60,8 +61,39 @@ def _tried(net: Network, chosen: Step, tried: contrast.Rewriting, then: int) -> 
         column_config={"layer": "Layer", "change": st.column_config.TextColumn("Its weights", width="medium"),
                        "before": st.column_config.NumberColumn("Weights before", format="localized"),
                        "after": st.column_config.NumberColumn("Weights after", format="localized")})
+    _related(net, chosen.method)
     st.button("Begin the recipe with it", on_click=state.set_recipe, args=(state.recipe().with_first(chosen),),
               help="It then comes before all that is done to the layers. Explore shows what becomes of it.")
+
+
+def _related(net: Network, name: str) -> None:
+    found = contrast.relation(net, name)
+    if found is not None:
+        chart.show(drawings.relation(found.question, found.names, found.values.numpy()), key="bench.related",
+                   alt="How layers or units stand to one another, as the rewriting sees it", height=min(620, 260 + 18 * len(found.names)))
+        st.caption(f"{found.said[0].upper()}{found.said[1:]}.")
+
+
+def _fails(name: str) -> None:
+    """The rewriting's own example of failing, set by a button; the cards above then measure it."""
+    told: Setback | None = rewrites()[name].fails
+    if told is None:
+        return
+    st.subheader("When it fails", anchor=False)
+    st.markdown(told.why)
+    where = state.titles().get(told.network, told.network)
+    settings = ", ".join(f"{rewrites()[name].knob(k).label.lower()} {parts.shown(rewrites()[name].knob(k), v)}" for k, v in told.knobs)
+    st.button("See it fail", on_click=_set, args=(name, told), icon=":material/trending_down:",
+              help=f"Opens {where}{f', sets {settings}' if settings else ''}, then quantizes with {THEN[told.bits]}.")
+    st.caption(f"On {where}{f', {settings}' if settings else ''}, then {THEN[told.bits]}: the cards above measure it beside the network as trained.")
+
+
+def _set(name: str, told: Setback) -> None:
+    """Open the network and the setting at which a rewriting fails."""
+    if state.network().name != told.network:
+        state.open_network(told.network)
+    bench.put(step(name, **dict(told.knobs)))
+    state.write("bench.then", told.bits)
 
 
 def _change(moved: contrast.Moved) -> str:

@@ -4,11 +4,12 @@ import copy
 import inspect
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import torch
 from torch import nn
 
-from compression.method import Knob, knob_of
+from compression.method import Knob, Value, knob_of
 from compression.network import Network
 
 CLOSE = 1e-3  # of the largest score: what rounding may change in a rewriting that says it keeps the answers
@@ -23,12 +24,36 @@ def everywhere(network: Network) -> str | None:
     return None
 
 
+class Relation(NamedTuple):
+    """What a rewriting looked at before it changed anything: how layers, or units, stand to one another."""
+
+    question: str  # that the table answers
+    names: tuple[str, ...]  # of rows and of columns
+    values: torch.Tensor  # (names, names), nan where two cannot be compared
+    said: str  # what the values are, with their unit
+
+
+class Setback(NamedTuple):
+    """A setting on a shipped network at which a rewriting does harm, and why; a test measures it."""
+
+    why: str
+    network: str
+    knobs: tuple[tuple[str, Value], ...]
+    bits: int = 0  # with one scale for each layer, of all weights afterwards; 0 for none
+
+
+def at_nothing(network: Network) -> Relation | None:
+    """For rewritings that compare nothing."""
+    return None
+
+
 @dataclass(frozen=True)
 class Rewrite:
     """A new module for an old one: apply(network, **knobs) returns it, and leaves the old one and its tensors as they are.
 
     Layers keep their names, so that a recipe for the old network fits the new one. refuses(network) says in one sentence why
-    the rewriting does not apply there, or None where it does. exact: the new module computes the same, rounding apart.
+    the rewriting does not apply there, or None where it does. exact: the new module computes the same, rounding apart. looks: what
+    it compares to decide.
     """
 
     title: str
@@ -40,6 +65,8 @@ class Rewrite:
     exact: bool
     refuses: Callable[[Network], str | None] = everywhere
     terms: tuple[tuple[str, str], ...] = ()
+    looks: Callable[[Network], Relation | None] = at_nothing
+    fails: Setback | None = None
 
     def __post_init__(self) -> None:
         asked = [p.name for p in list(inspect.signature(self.apply).parameters.values())[1:]]

@@ -6,13 +6,15 @@ from torch import nn
 
 from compression import apply
 from compression.apply import compress, rewritten
-from compression.evaluate import evaluate
+from compression.evaluate import evaluate, skeleton
 from compression.export import pack, unpack
 from compression.link import from_link, to_link
 from compression.network import network
 from compression.recipe import Recipe, from_json, step, to_json
 from compression.registry import rewrites
+from compression.repair.repaired import put
 from compression.rewrite import CLOSE, difference
+from compression.rewriting import share_attention, share_layers
 from compression.score import size_of
 from compression.zoo import shipped
 
@@ -63,6 +65,39 @@ def test_it_is_written_and_explained(name):
     known = rewrites()[name]
     assert known.title and known.reference and known.survey and known.summary.endswith(".")
     assert all(knob.label and knob.help.endswith(".") for knob in known.knobs)
+
+
+def distance(net, recipe):
+    """Mean divergence of 256 validation answers from the original's, nats."""
+    done, x = compress(net, recipe), net.data["validation"].inputs[:256]
+    module = skeleton(done.network.module)
+    put(module, done.weights())
+    with torch.inference_mode():
+        old, new = (m(x).float().log_softmax(-1) for m in (skeleton(net.module), module))
+    return float((old.exp() * (old - new)).sum(-1).mean())
+
+
+@pytest.mark.parametrize("name", rewrites())
+def test_it_says_when_it_fails_and_does(name):
+    told = rewrites()[name].fails
+    assert told.why.endswith(".")
+    net, default = shipped.load(told.network), (step("quantization.uniform", bits=told.bits, per="tensor"),) if told.bits else ()
+    assert distance(net, Recipe(default, first=(step(name, **dict(told.knobs)),))) > 1.4 * distance(net, Recipe(default)) + 0.02
+
+
+def test_what_rewritings_look_at():
+    vit = shipped.load("vit")
+    far = rewrites()["rewriting.share_attention"].looks(vit)
+    assert len(far.names) == 4 and torch.equal(far.values, far.values.T) and not far.values.diagonal().any()
+    assert far.values[0, 1] == pytest.approx(share_attention.divergences(vit)[far.names[0], far.names[1]])
+    alike = rewrites()["rewriting.templates"].looks(vit)
+    one, other = (vit.layer(alike.names[i]).weight.flatten() for i in (0, 1))
+    assert alike.values[0, 1] == pytest.approx(float(torch.cosine_similarity(one, other, dim=0)), abs=1e-5)
+    cka = rewrites()["rewriting.share_layers"].looks(vit)
+    best = share_layers.pairs(vit)[0]
+    assert cka.values[cka.names.index(best.first), cka.names.index(best.second)] == pytest.approx(best.likeness)
+    units = rewrites()["rewriting.merge_correlated"].looks(shipped.load("lenet-300-100")).values
+    assert units.shape == (64, 64) and units.abs().max() <= 1 + 1e-5 and torch.allclose(units, units.T, atol=1e-5)
 
 
 def test_a_rewritten_network_is_judged_and_weighed_against_the_original():

@@ -16,7 +16,7 @@ from compression.context import NO_EXAMPLES
 from compression.method import Knob
 from compression.network import Network
 from compression.quantization import clipping, hadamard
-from compression.rewrite import Rewrite, spare
+from compression.rewrite import Rewrite, Setback, spare
 
 LAYERS = (nn.Linear, nn.Conv1d, nn.Conv2d, nn.Conv3d, nn.LSTM, nn.GRU, nn.RNN, nn.MultiheadAttention)
 STATIC, DYNAMIC = ("minmax", "99.9th", "mse", "kl"), ("example", "token")
@@ -211,4 +211,7 @@ REWRITE = Rewrite(
         ("activation", "What a layer is given or gives: a number for each unit, other ones for each example."),
         ("static and dynamic", "Whether the range of levels is fixed beforehand or found anew for each example."),
     ),
+    fails=Setback(
+        "Three bits from the least to the largest value a layer was ever given: of the eight levels hardly one falls where most values lie.",
+        "vit", (("bits", 3), ("range", "minmax"), ("rotate", False))),
 )

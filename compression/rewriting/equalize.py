@@ -5,7 +5,7 @@ from torch import nn
 
 from compression.method import Knob
 from compression.network import Network
-from compression.rewrite import Rewrite, spare
+from compression.rewrite import Rewrite, Setback, spare
 from compression.rewriting.streams import Stream, by_channel, reach, rescale, streams
 
 _LAYERS = (nn.Conv1d, nn.Conv2d, nn.Linear)
@@ -48,4 +48,7 @@ REWRITE = Rewrite(
     refuses=refuses,
     exact=True,
     terms=(("equalization", "Scaling channels so that their weights are of like size in the two layers around them."),),
+    fails=Setback(
+        "What is taken from one layer goes into the next, and at three bits the channels made larger there set the scale for all others.",
+        "digits-mlp", (("rounds", 10),), 3),
 )

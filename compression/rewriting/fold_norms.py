@@ -7,7 +7,7 @@ from torch import nn
 from torch.nn.utils.fusion import fuse_conv_bn_weights, fuse_linear_bn_weights
 
 from compression.network import Network
-from compression.rewrite import Rewrite, spare
+from compression.rewrite import Rewrite, Setback, spare
 
 _NORMS = (nn.BatchNorm1d, nn.BatchNorm2d)
 _FEEDERS = (nn.Conv1d, nn.Conv2d, nn.Linear)
@@ -66,4 +66,7 @@ REWRITE = Rewrite(
     refuses=refuses,
     exact=True,
     terms=(("folding", "Multiplying a normalisation's scale into the weights before it, so that it need not run."),),
+    fails=Setback(
+        "Each channel takes the scale of its normalisation into its weights; channels then differ, and one scale cannot serve them all.",
+        "depthwise", (), 8),
 )

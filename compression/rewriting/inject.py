@@ -5,7 +5,7 @@ from torch import nn
 
 from compression.method import Knob
 from compression.network import Network
-from compression.rewrite import Rewrite, spare
+from compression.rewrite import Rewrite, Setback, spare
 from compression.rewriting.streams import rescale, streams
 
 SIZES = (1, 4, 16, 64)
@@ -45,4 +45,7 @@ REWRITE = Rewrite(
     refuses=refuses,
     exact=True,
     terms=(("outlier channel", "A channel whose values are far larger than all others', whatever the example."),),
+    fails=Setback(
+        "That is what it is for: a few columns of weights 64 times as large take all levels, and the other weights become zero.",
+        "vit", (("size", 64), ("share", 0.02), ("side", "weights")), 4),
 )

@@ -10,10 +10,11 @@ import torch
 from torch import Tensor, nn
 
 from compression.network import Network
-from compression.rewrite import Rewrite, spare
+from compression.rewrite import Relation, Rewrite, Setback, spare
 from compression.rewriting.coupled import by_unit, pairs, shrink
 from compression.rewriting.merge_units import NOT_COUPLED, SHARE, merged
 
+UNITS = 64  # whose correlations are looked at in a picture
 NO_EXAMPLES = "It sees which units rise and fall together on training examples, and this network came without; give it a train split."
 
 
@@ -57,6 +58,16 @@ def apply(network: Network, share: float) -> nn.Module:
     return module
 
 
+def looks(network: Network) -> Relation | None:
+    """Correlations of the units between the first two layers that are coupled, of the first UNITS of them."""
+    pair = pairs(network)[0]
+    _, together = moments(network, pair.reader, len(network.module.get_submodule(pair.feeder).weight))
+    spread = together.diagonal().clamp(min=1e-12).sqrt()
+    values = (together / (spread[:, None] * spread))[:UNITS, :UNITS].float()
+    return Relation("Which units rise and fall together?", tuple(str(i + 1) for i in range(len(values))), values,
+                    f"correlation of the outputs of {pair.feeder}, from -1 to 1")
+
+
 REWRITE = Rewrite(
     title="Merging of correlated units",
     summary="Of two units that rise and fall together on training examples one goes; the other is read in proportion, the rest is a bias.",
@@ -67,4 +78,8 @@ REWRITE = Rewrite(
     refuses=refuses,
     exact=False,
     terms=(("correlation", "How nearly two quantities lie on a line when one is drawn against the other."),),
+    looks=looks,
+    fails=Setback(
+        "With half of the units gone, pairs are merged that only sometimes rise together, and nothing is trained to make up for it.",
+        "lenet-300-100", (("share", 0.5),)),
 )

@@ -11,7 +11,7 @@ from torch.nn.utils.fusion import fuse_conv_bn_weights, fuse_linear_bn_weights
 
 from compression.method import Knob
 from compression.network import Network
-from compression.rewrite import Rewrite, spare
+from compression.rewrite import Rewrite, Setback, spare
 from compression.rewriting.coupled import Pair, by_unit, pairs, shrink
 
 SHARE = Knob("share", "Units merged", tuple(i / 20 for i in range(19)), 0.25, "Share of the units of each such layer that go.", off=0.0)
@@ -73,4 +73,7 @@ REWRITE = Rewrite(
     refuses=refuses,
     exact=False,
     terms=(("unit", "One output of a layer: a neuron, or a channel of a convolution."),),
+    fails=Setback(
+        "Half of the units have no near twin; of two that are merely a little alike one is lost.",
+        "lenet-300-100", (("share", 0.5),)),
 )

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from compression.context import Context
 from compression.method import Knob
 from compression.network import Network
-from compression.rewrite import Refused, Rewrite, spare
+from compression.rewrite import Refused, Rewrite, Setback, spare
 from compression.rewriting.coupled import Pair, by_unit, pairs, shrink
 from compression.rewriting.merge_units import NOT_COUPLED, SHARE, rows
 
@@ -72,4 +72,7 @@ REWRITE = Rewrite(
     refuses=refuses,
     exact=False,
     terms=(("structured pruning", "Taking away whole units, so that what is left is a smaller network of the ordinary kind."),),
+    fails=Setback(
+        "Each unit is judged as if it went alone; half of them go at once, and nothing takes their place.",
+        "lenet-300-100", (("share", 0.5), ("score", "taylor"))),
 )

@@ -9,7 +9,7 @@ from torch.nn import functional as F
 from compression.context import NO_EXAMPLES
 from compression.method import Knob
 from compression.network import Network
-from compression.rewrite import Rewrite, spare
+from compression.rewrite import Relation, Rewrite, Setback, spare
 
 RUNGS = (0.0, *(i / 20 for i in range(1, 21)))
 
@@ -110,6 +110,17 @@ def refuses(network: Network) -> str | None:
     return None if divergences(network) else "No two attention layers here attend from a sequence to itself with as many heads and places."
 
 
+def looks(network: Network) -> Relation:
+    """How far apart the attention maps of all layers are."""
+    known = divergences(network)
+    names = tuple(dict.fromkeys(name for pair in known for name in pair))
+    values = torch.full((len(names), len(names)), torch.nan).fill_diagonal_(0)
+    for (one, other), far in known.items():
+        i, j = names.index(one), names.index(other)
+        values[i, j] = values[j, i] = far
+    return Relation("Which layers look at the same places?", names, values, "Jensen-Shannon divergence of their maps, in bits")
+
+
 def apply(network: Network, divergence: float) -> nn.Module:
     """The module with later attention layers left without queries and keys."""
     module, reused = spare(network), sources(network, divergence)
@@ -139,4 +150,8 @@ REWRITE = Rewrite(
     exact=False,
     terms=(("attention map", "For each place in a sequence the shares in which it looks at all places."),
            ("Jensen-Shannon divergence", "How far two distributions are from their mean: 0 bits where equal, 1 where they have nothing in common.")),
+    looks=looks,
+    fails=Setback(
+        "At a divergence of one bit every layer has to look where the first does, and the later ones had found other places.",
+        "vit", (("divergence", 1.0),)),
 )

@@ -9,7 +9,7 @@ from compression.context import NO_EXAMPLES
 from compression.layers import owners
 from compression.method import Knob, Layer
 from compression.network import Network
-from compression.rewrite import Rewrite, spare
+from compression.rewrite import Relation, Rewrite, Setback, spare
 
 
 class Pair(NamedTuple):
@@ -50,6 +50,18 @@ def refuses(network: Network) -> str | None:
     if "train" not in network.data:
         return NO_EXAMPLES
     return None if pairs(network) else "No two layers here have weights of one shape and answer at as many places."
+
+
+def looks(network: Network) -> Relation:
+    """How alike the answers of layers of one shape are."""
+    known = pairs(network)
+    there = {name for pair in known for name in (pair.first, pair.second)}
+    names = tuple(layer.name for layer in network.layers if layer.name in there)
+    values = torch.full((len(names), len(names)), torch.nan).fill_diagonal_(1)
+    for first, second, alike in known:
+        i, j = names.index(first), names.index(second)
+        values[i, j] = values[j, i] = alike
+    return Relation("Which layers answer alike?", names, values, "CKA of their answers, from 0 to 1; layers of other shapes are not compared")
 
 
 def apply(network: Network, pairs: int, held: str) -> nn.Module:
@@ -96,4 +108,8 @@ REWRITE = Rewrite(
     refuses=refuses,
     exact=False,
     terms=(("CKA", "How alike two layers' answers are whatever their directions: 1 where one is a rotation of the other."),),
+    looks=looks,
+    fails=Setback(
+        "Layers that tell the same things apart do so with other units in another order; held by one tensor they say something else.",
+        "vit", (("pairs", 4), ("held", "first"))),
 )

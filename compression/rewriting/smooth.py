@@ -6,7 +6,7 @@ from torch import nn
 from compression.context import NO_EXAMPLES
 from compression.method import Knob
 from compression.network import Network
-from compression.rewrite import Rewrite, spare
+from compression.rewrite import Rewrite, Setback, spare
 from compression.rewriting.streams import loudest, reach, rescale, streams
 
 POWERS = (0.0, 0.25, 0.5, 0.75, 1.0)
@@ -44,4 +44,7 @@ REWRITE = Rewrite(
     refuses=refuses,
     exact=True,
     terms=(("migration strength", "How much of the difference between channels is taken from the activations into the weights."),),
+    fails=Setback(
+        "At full strength everything goes into the weights: activations are even, and one scale no longer serves the columns of weights.",
+        "vit", (("alpha", 1.0),), 4),
 )

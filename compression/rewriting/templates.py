@@ -9,7 +9,7 @@ from torch.nn import functional as F
 from compression.layers import owners
 from compression.method import Knob, Layer
 from compression.network import Network
-from compression.rewrite import Rewrite, replace_tensor, spare
+from compression.rewrite import Relation, Rewrite, Setback, replace_tensor, spare
 
 _MIXABLE = (nn.Linear, nn.Conv1d, nn.Conv2d)
 _RUNS = {nn.Linear: F.linear, nn.Conv1d: F.conv1d, nn.Conv2d: F.conv2d}
@@ -57,6 +57,20 @@ def refuses(network: Network) -> str | None:
     return None if any(groups(network)) else "No two linear layers or convolutions here have weights of one shape."
 
 
+def looks(network: Network) -> Relation:
+    """How alike the weights of layers of one shape are."""
+    alike = list(groups(network))
+    layers = [layer for group in alike for layer in group]
+    values = torch.full((len(layers), len(layers)), torch.nan)
+    start = 0
+    for group in alike:
+        rows = F.normalize(torch.stack([layer.weight.flatten() for layer in group]))
+        values[start : start + len(group), start : start + len(group)] = rows @ rows.T
+        start += len(group)
+    return Relation("Which layers have like weights?", tuple(layer.name for layer in layers), values,
+                    "cosine of their weights, from -1 to 1; layers of other shapes are not compared")
+
+
 def apply(network: Network, count: int) -> nn.Module:
     """The module in which, of each group with more layers than templates, the first layers hold the templates and the others mix them.
 
@@ -92,4 +106,8 @@ REWRITE = Rewrite(
     refuses=refuses,
     exact=False,
     terms=(("template", "A tensor that several layers make their weights from, each with its own factors."),),
+    looks=looks,
+    fails=Setback(
+        "Weights that were trained apart have hardly a direction in common, so one template for all is nobody’s.",
+        "vit", (("count", 1),)),
 )

@@ -111,7 +111,8 @@ def print_table(title, table, columns, dense):
         print(f"  {name:20s}" + "".join(f"{spread(row[c]):>12s}" for c in columns), flush=True)
 
 
-SCOPE = {"layerwise": "of every layer", "global": "of the network", "outputs": "of the outputs", "rectified": "of rectified outputs", "groups": "as 2:4"}
+SCOPE = {"layerwise": "of every layer", "global": "of the network", "outputs": "of the outputs", "rectified": "of rectified outputs",
+         "groups": "as 2:4"}
 
 
 def compared(said, kind, network, table, chance):
