@@ -24,11 +24,11 @@ def show(layer: str) -> None:
     st.markdown(f":small[{layer} {says}]")
     for i, each in enumerate(chain):
         _row(layer, chain, i, each)
-    left, middle, right = st.columns([5, 2, 3], gap="small", vertical_alignment="bottom")
     names = sorted(methods(), key=lambda n: (FAMILIES.index(n.split(".")[0]), method(n).title))
     state.remember("chain.add", lambda: "pruning.magnitude")
-    left.selectbox("Add a step", names, key="chain.add", format_func=lambda n: f"{FAMILY[n.split('.')[0]]} · {method(n).title}")
-    middle.button("Add", key="chain.added", on_click=_add, args=(layer, chain), width="stretch", icon=":material/add:")
+    st.selectbox("Add a step", names, key="chain.add", format_func=lambda n: f"{FAMILY[n.split('.')[0]]} · {method(n).title}")
+    left, right = st.columns(2, gap="small")
+    left.button("Add", key="chain.added", on_click=_add, args=(layer, chain), width="stretch", icon=":material/add:")
     right.button("Follow the dials", key="chain.follow", on_click=_follow, args=(layer,), disabled=own is None, width="stretch")
 
 
@@ -38,7 +38,7 @@ def _row(layer: str, chain: tuple[Step, ...], i: int, each: Step) -> None:
     state.write(f"{key}.on", each.on)
     name = method(each.method).title
     switch.toggle(f"Step {i + 1}, {name}, is on", key=f"{key}.on", label_visibility="collapsed", on_change=_switch, args=(layer, chain, i))
-    settings = "".join(f"{known(each.method).knob(k).label.lower()} {parts.shown(known(each.method).knob(k), v)}" for k, v in each.knobs[:1])
+    settings = "".join(f"{k.replace('_', ' ')} {parts.shown(known(each.method).knob(k), v)}" for k, v in each.knobs[:1])
     with title.popover(f"{i + 1}. {name}{f' · {settings}' if settings else ''}", width="stretch", key=f"{key}.more", on_change="rerun") as more:
         if more.open:
             st.markdown(method(each.method).summary)

@@ -99,7 +99,11 @@ def repairing() -> None:
 
 def measuring() -> None:
     """How answers are measured."""
+    net = state.network()
+    if len(net.data) > 1:
+        st.segmented_control("Judge on", [s for s in state.JUDGES if s in net.data], key="judge", on_change=state.chosen_split,
+                             help="Choose by validation data; test data only reports.", width="stretch")
     st.toggle("Shadow check", key="shadow", help="Asks the plain path as well, for every twentieth piece of work, and throws a result away "
                                                  "with a sentence if any answer differs.")
     if state.shadow():
-        st.markdown(f":small[{compute.instrument(state.network(), parts.SHADOW).checked:,} answers compared so far, none different.]")
+        st.markdown(f":small[{compute.instrument(net, parts.SHADOW).checked:,} answers compared so far, none different.]")

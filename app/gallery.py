@@ -44,15 +44,18 @@ def image_card(pixels: np.ndarray | None, truth: str | None, before: tuple[str, 
     shown = picture(pixels) if pixels is not None else ""
     true = f"is {escape(truth)}<br>" if truth is not None else ""
     (old, p), (new, q) = before, after
-    return (f'<div class="card">{shown}<b>{said}</b><br>{true}'
-            f"{escape(old)} {100 * p:.0f} % → <b>{escape(new)}</b> {100 * q:.0f} %</div>")
+    return f'<div class="card">{shown}<b>{said}</b><br>{true}{escape(old)} {_sure(p)} → <b>{escape(new)}</b> {_sure(q)}</div>'
 
 
 def text_card(context: str, truth: str, before: tuple[str, float], after: tuple[str, float], said: str) -> str:
     """One character's card: what stood before it, and what both networks expected next."""
     (old, p), (new, q) = before, after
     return (f'<div class="card"><b>{said}</b><br><code>…{escape(context)}</code><br>next is {_letter(truth)}: '
-            f"{_letter(old)} {100 * p:.0f} % → <b>{_letter(new)}</b> {100 * q:.0f} %</div>")
+            f"{_letter(old)} {_sure(p)} → <b>{_letter(new)}</b> {_sure(q)}</div>")
+
+
+def _sure(share: float) -> str:
+    return f"({100 * share:.0f}\u00a0%)"
 
 
 def _letter(c: str) -> str:

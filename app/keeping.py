@@ -6,9 +6,12 @@ from html import escape
 import streamlit as st
 
 from app import compute, parts, state, words
+from app.dials import complete, opening
 from app.snapshots import MOST, Snapshot, judged, place, to_file
 from compression.evaluate import Quality
 from compression.presets import PRESETS, recorded
+
+OPENS = "Half of the weights removed"
 
 
 def steps() -> None:
@@ -32,7 +35,8 @@ def presets() -> None:
     if found:
         said = f"Recorded: {words.within(found['accuracy'], found['low'], found['high'])} of {found['n']:,} {state.split()} examples"
     else:
-        said = PRESETS[now].title if now else f"{PRESETS[last].title}, changed" if last else "A recipe of your own"
+        opens = state.recipe() == complete(opening())
+        said = PRESETS[now].title if now else OPENS if opens else f"{PRESETS[last].title}, changed" if last else "A recipe of your own"
     st.markdown(f":small[{said}]")
 
 

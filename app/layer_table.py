@@ -23,13 +23,14 @@ class Layered(Protocol):
 
 Named = TypeVar("Named", bound=Layered)
 LONGEST, REPEATS = 80, 4  # of a search: more could take for ever
+WIDEST = 240  # pixels of the layers' names
 TALL = 30  # rows that are shown without scrolling
 COLUMNS = {"sparsity": ("sparsity", lambda v: round(v) / 100), "bits": ("bits", int), "rank": ("rank", lambda v: float(v) / 100)}
 
 
 def find(pictures: tuple[Named, ...], key: str = "find") -> tuple[Named, ...]:
     """The layers whose names fit what is asked for; all where nothing is, or where it is no pattern."""
-    asked = st.text_input("Find layers", key=key, placeholder="part of a name, or a regular expression such as conv|fc", persist_state="session")
+    asked = st.text_input("Find layers", key=key, placeholder="part of a name, or a pattern: conv|fc", persist_state="session")
     if not asked:
         return pictures
     try:
@@ -71,8 +72,8 @@ def show(pictures: tuple[Picture, ...]) -> None:
             height="content" if len(rows) <= TALL else 1100, on_change=state.fold_edits, args=(key, names, COLUMNS),
             disabled=["layer", "kind", "weights", "method", "before", "after", "sqnr", "note"],
             column_config={
-                "pick": st.column_config.CheckboxColumn("Pick", help="Set all ticked layers together, below.", pinned=True),
-                "layer": st.column_config.TextColumn("Layer", pinned=True),
+                "pick": st.column_config.CheckboxColumn("Pick", help="Set all ticked layers together, below."),
+                "layer": st.column_config.TextColumn("Layer", pinned=True, width=min(WIDEST, 24 + 8 * max(map(len, names)))),
                 "weights": st.column_config.NumberColumn("Weights", format="localized"),
                 "sparsity": st.column_config.NumberColumn("Sparsity %", min_value=0, max_value=round(100 * sparsities[-1]), step=1,
                                                           help="Editing pins this layer's sparsity."),
@@ -96,13 +97,12 @@ def _row(p: Picture, recipe: Recipe) -> dict[str, object]:
         now |= {name: value for name, value in s.knobs if name in DIALS}
     own = recipe.override(p.name)
     late = ["still as before"] if p.name in state.late() else []
-    note = "🔒 locked" if recipe.is_locked(p.name) else "⛓ own steps" if own and own.whole else "📌 pinned" if own else "follows"
+    note = "■ locked" if recipe.is_locked(p.name) else "◆ own steps" if own and own.whole else "● pinned" if own else "follows"
     return {
-        "pick": p.name in state.picks(), "layer": p.name, "weights": p.count, "sparsity": round(100 * now.get("sparsity", 0)),
-        "bits": str(now.get("bits", 32)), "rank": f"{100 * now.get('rank', 1):.0f}",
-        "method": " · ".join(method(s.method).title for s in recipe.chain(p.name)) or "original", "locked": recipe.is_locked(p.name),
-        "before": p.bytes_before / 1e3, "after": p.bytes_after / 1e3, "sqnr": parts.decibels(p.sqnr), "note": "; ".join([note, *late, *p.refused]),
-        "kind": p.kind,
+        "pick": p.name in state.picks(), "layer": p.name, "sparsity": round(100 * now.get("sparsity", 0)), "bits": str(now.get("bits", 32)),
+        "rank": f"{100 * now.get('rank', 1):.0f}", "locked": recipe.is_locked(p.name), "note": "; ".join([note, *late, *p.refused]),
+        "before": p.bytes_before / 1e3, "after": p.bytes_after / 1e3, "sqnr": parts.decibels(p.sqnr), "weights": p.count,
+        "method": " · ".join(method(s.method).title for s in recipe.chain(p.name)) or "original", "kind": p.kind,
     }
 
 

@@ -21,6 +21,13 @@ STYLE = """<style>
 .stMainBlockContainer {padding: 4rem 2.5rem 4rem}
 @media (max-width: 40rem) {.stMainBlockContainer {padding: 4rem 1rem}}
 [data-testid="stSidebar"] kbd, .st-key-seen {display: none}
+.st-key-claim strong {white-space: nowrap}
+.st-key-cards [data-testid="stMetricDelta"] {font-size: .8rem}
+.st-key-cards [data-testid="stMetric"] > div {padding: .8rem}
+@media (max-width: 40rem) {
+    .st-key-cards [data-testid="stColumn"] {min-width: calc(50% - .5rem); flex: 1 1 calc(50% - .5rem)}
+    .st-key-cards [data-testid="stColumn"]:nth-child(3) {min-width: 100%}
+}
 </style>"""  # keys are named in the buttons' help; shown in them they leave no room for words
 PRESENTER = """<style>
 html {font-size: 20px}

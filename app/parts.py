@@ -13,6 +13,7 @@ from compression.method import Knob, Value
 from compression.recipe import Recipe
 
 SHADOW = 0.05  # share of the calls that the shadow check looks at
+CARD = {"delta_color": "off", "delta_arrow": "off", "border": True, "height": "stretch"}
 FIRST_WAIT = 0.05  # seconds a page waits for the first estimate before it is drawn without
 
 
@@ -82,12 +83,12 @@ def results() -> None:
         q = progress.quality
         told = words.told(q.accuracy, q.change, q.agreement, q.changed, q.predictions, changed.asked(progress), net.data[q.split].kind == "text",
                           q.estimated)
-    claim = words.sentence(_dialled(), words.layers(*apart(), len(state.late())), costs.file_bytes, costs.original_bytes, told)
+    claim = words.sentence(_start(), costs.file_bytes, costs.original_bytes, told)
     with st.container(key="claim"):
         st.markdown(claim if told or job is None else f"{claim} {_pending(job)}")
-    size, accuracy, flips, operations, error = st.columns([8, 9, 8, 8, 7], gap="small")
-    size.metric("Size of the file", words.size(costs.file_bytes), words.smaller(costs.file_bytes, costs.original_bytes),
-                delta_color="off", delta_arrow="off", border=True)
+    with st.container(key="cards"):
+        size, accuracy, flips, operations, error = st.columns([8, 8, 10, 7, 6.5], gap="xsmall")
+    size.metric("Size of the file", words.size(costs.file_bytes), words.smaller(costs.file_bytes, costs.original_bytes), **CARD)
     with accuracy:
         accuracy_card(job, progress)
     with flips:
@@ -95,10 +96,9 @@ def results() -> None:
     if costs.multiply_adds is not None:
         saved = costs.multiply_adds / costs.original_multiply_adds - 1
         operations.metric("Multiply-adds", words.many(costs.multiply_adds), f"{100 * saved:+.0f} %" if saved else "as before",
-                          delta_color="off", delta_arrow="off", border=True, help=words.FOOTNOTE)
-    error.metric("SQNR", "exact" if costs.sqnr == float("inf") else f"{decibels(costs.sqnr)} dB",
-                 f"{words.share(costs.zeros, 0)} zero", delta_color="off", delta_arrow="off", border=True,
-                 help="Signal to noise of all weights together: 6 dB is about one bit. Higher is closer to the original.")
+                          help=words.FOOTNOTE, **CARD)
+    error.metric("Weight error", "exact" if costs.sqnr == float("inf") else f"{decibels(costs.sqnr)} dB", f"{words.share(costs.zeros, 0)} zero",
+                 help="SQNR, signal to noise of all weights together: 6 dB is about one bit. Higher is closer to the original.", **CARD)
     if said := words.passed_over(compute.compressed(net, recipe).refused):
         st.markdown(f":small[{said}]")
     for note in compute.compressed(net, recipe).notes:
@@ -127,16 +127,26 @@ def accuracy_card(job: jobs.Job | None, progress: Progress | None) -> None:
         before = state.remember("told", lambda: None)
         stale = f"was {before}" if before else "measuring"
         value = "no data" if job is None else "failed" if job.error else "…"
-        st.metric(title, value, stale if job else "give data to measure", delta_color="off", delta_arrow="off", border=True)
+        st.metric(title, value, stale if job else "give data to measure", **CARD)
         return
     q = progress.quality
     best = q.accuracy or q.agreement
     state.recall("told", f"{words.within(*best)} for {_dialled()}")
-    moved = f"{q.bits:.2f} bits/char" if title != "Accuracy" else words.signed(100 * q.change.value) if q.change else "to the original"
-    st.metric(title if q.accuracy else "Agreement", words.share(best.value), f"± {100 * words.half_width(*best[1:]):.1f} · {moved}",
-              delta_color="off", delta_arrow="off", border=True,
+    moved = f"{q.bits:.2f} bits/char" if title != "Accuracy" else f"{words.signed(100 * q.change.value)} points" if q.change else "to the original"
+    st.metric(title if q.accuracy else "Agreement", words.share(best.value), f"± {100 * words.half_width(*best[1:]):.1f} · {moved}", **CARD,
               help=f"95 % interval, on {changed.asked(progress)}. The original has "
                    f"{words.within(*q.original) if q.original else 'no labels to be judged by'}; the difference is paired.")
+
+
+def _start() -> str:
+    """What the sentence is about: the network, and what is done to it."""
+    net, recipe = state.network(), state.recipe()
+    if state.solo():
+        return f"{net.title} with only {words.plain(state.solo())} compressed"
+    pinned, locked = apart()
+    besides = {"layer pinned": pinned, "layer locked": locked, "layer still as before": len(state.late()), "rewriting": len(recipe.first),
+               "repair": len(recipe.repairs)}
+    return words.plain(words.dialled(net.title, *(state.dial_step(which)[which] for which in DIALS), besides))
 
 
 def _dialled() -> str:
@@ -146,12 +156,13 @@ def _dialled() -> str:
 
 def _flips(progress: Progress | None) -> None:
     if progress is None:
-        st.metric("Changed", "…", "measuring", delta_color="off", delta_arrow="off", border=True)
+        st.metric("Answers changed", "…", "measuring", **CARD)
         return
     q = progress.quality
-    split = f"✗ {q.newly_wrong:,} · ✓ {q.newly_right:,}" if q.accuracy else f"of {q.predictions:,}"
-    st.metric("Changed", f"{'~' if q.estimated else ''}{q.changed:,}", split, delta_color="off", delta_arrow="off", border=True,
-              help=f"Answers that changed: ✗ newly wrong, ✓ newly right. {words.chance(q.chance, q.newly_wrong, q.newly_right)}")
+    split = f"{q.newly_wrong:,} worse · {q.newly_right:,} better" if q.accuracy else f"of {q.predictions:,}"
+    st.metric("Answers changed", f"{'≈ ' if q.estimated else ''}{q.changed:,}", split, **CARD,
+              help="Worse: newly wrong. Better: newly right. The rest were wrong before and are wrong otherwise now. "
+                   f"{words.chance(q.chance, q.newly_wrong, q.newly_right)}")
 
 
 def decibels(sqnr: float) -> str:

@@ -52,7 +52,8 @@ def picture(layer: Layer, chain: tuple[Step, ...], form: Encoded, refused: tuple
     cut = _cut(weight, decoded) if any(s.method.startswith("pruning") for s in chain) else None
     wrong, most = measure.error(weight, decoded), float(drawn.edges[-1])
     after = _counts(decoded.clamp(-most, most), most)
-    after[BINS // 2] -= round(wrong.zeros * decoded.numel())  # zero is the lower edge of that bin
+    zero = int(_counts(torch.zeros(1), most).argmax())  # an edge between two bins: rounding decides to which it counts
+    after[zero] -= round(wrong.zeros * decoded.numel())
     return Picture(layer.name, layer.kind, weight.numel(), chain, *drawn, after, wrong.zeros, cut, 4 * weight.numel(), form.nbytes, wrong.sqnr,
                    measure.itemised(form), refused)
 

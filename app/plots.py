@@ -9,7 +9,8 @@ import numpy as np
 import plotly.graph_objects as go
 
 NEW, GONE, BEST, OLD, FOURTH = "#0072B2", "#D55E00", "#009E73", "#767676", "#CC79A7"
-COLUMNS = 4
+SHORT = 22  # letters of a layer's name where there is little room
+COLUMNS, NARROW = 4, 2  # small charts side by side, and on a screen too narrow for them
 
 
 def across(count: int) -> int:
@@ -24,6 +25,16 @@ def _figure(title: str, x: str, y: str, data: Sequence[Mapping[str, object]] = (
     whole = {"title": head, "xaxis_title": x, "yaxis_title": y, "uirevision": "keep", "showlegend": False, "margin_l": 60, "margin_r": 16,
              "margin_t": 62 if subtitle else 44, "margin_b": 48, "bargap": 0} | layout
     return go.Figure(list(data), whole)
+
+
+def _three(x: float) -> str:
+    """Three significant digits or more, as sizes are written everywhere else."""
+    return f"{x:,.{0 if x >= 100 else 1 if x >= 10 else 2}f}"
+
+
+def _both_ends(name: str, most: int) -> str:
+    """A layer's name without its middle, where there is no room for all of it: both ends tell it from the others."""
+    return name if len(name) <= most else f"{name[: most // 2]}…{name[1 + most // 2 - most :]}"
 
 
 def histogram(edges: np.ndarray, before: np.ndarray, after: np.ndarray, zeros: float, count: int, threshold: float | None) -> go.Figure:
@@ -48,9 +59,9 @@ def histogram(edges: np.ndarray, before: np.ndarray, after: np.ndarray, zeros: f
     )
 
 
-def _grid(count: int, height_share: float) -> list[dict[str, object]]:
+def _grid(count: int, height_share: float, columns: int = 0) -> list[dict[str, object]]:
     """Domains of small charts in reading order: {"x": (from, to), "y": (from, to)}, each taking that share of its row's height."""
-    columns = across(count)
+    columns = columns or across(count)
     rows, gap = -(-count // columns), 0.04
     width = (1 - gap * (columns - 1)) / columns
     boxes = []
@@ -62,8 +73,8 @@ def _grid(count: int, height_share: float) -> list[dict[str, object]]:
 
 def all_layers(layers: Sequence[Mapping[str, object]]) -> go.Figure:
     """Small multiples in network order: each {"name", "said", "edges", "before", "after"} with its own scales."""
-    data, layout, titles = [], {}, []
-    for i, (row, box) in enumerate(zip(layers, _grid(len(layers), 0.62), strict=True), start=1):
+    data, layout = [], {}
+    for i, row in enumerate(layers, start=1):
         edges, before, after = (np.asarray(row[k]) for k in ("edges", "before", "after"))
         middle, axes = (edges[1:] + edges[:-1]) / 2, {"xaxis": f"x{i}", "yaxis": f"y{i}"}
         names = [row["name"]] * len(middle)
@@ -71,12 +82,26 @@ def all_layers(layers: Sequence[Mapping[str, object]]) -> go.Figure:
         data.append({"type": "scatter", "x": middle, "y": before, "mode": "lines", "line": {"color": OLD, "width": 1, "shape": "hvh"},
                      "customdata": names, "hovertemplate": "%{y:,} before, near %{x:.3f}<extra></extra>", **axes})
         top = 1.08 * float(max(before.max(initial=1), after.max(initial=1)))
-        layout[f"xaxis{i}"] = {"domain": box["x"], "anchor": f"y{i}", "range": [float(edges[0]), float(edges[-1])], "nticks": 4}
-        layout[f"yaxis{i}"] = {"domain": box["y"], "anchor": f"x{i}", "range": [0, top], "showticklabels": False}
-        titles.append({"text": f"<b>{row['name']}</b><br>{row['said']}", "x": sum(box["x"]) / 2, "y": box["y"][1], "xref": "paper",
+        layout[f"xaxis{i}"] = {"anchor": f"y{i}", "range": [float(edges[0]), float(edges[-1])], "nticks": 4, "tickangle": 0}
+        layout[f"yaxis{i}"] = {"anchor": f"x{i}", "range": [0, top], "showticklabels": False}
+    wide, narrow = (_placed(layers, columns, most) for columns, most in ((across(len(layers)), 34), (NARROW, SHORT)))
+    for axis, more in wide.items():
+        layout[axis] = layout.get(axis, {}) | more if isinstance(more, dict) else more
+    narrow |= {axis: narrow.pop(f"{axis}1") for axis in ("xaxis", "yaxis")}  # as the browser names the first
+    return go.Figure(data, {"showlegend": False, "bargap": 0, "uirevision": "keep", "meta": {"narrow": narrow},
+                            "margin": {"l": 12, "r": 12, "t": 24, "b": 30}} | layout)
+
+
+def _placed(layers: Sequence[Mapping[str, object]], columns: int, most: int) -> dict[str, object]:
+    """Where small charts and their titles stand, so many side by side: the part of a layout that says so. most: letters of a name."""
+    layout, titles = {}, []
+    for i, (row, box) in enumerate(zip(layers, _grid(len(layers), 0.62, columns), strict=True), start=1):
+        lowest = i + columns > len(layers)
+        layout[f"xaxis{i}"] = {"domain": box["x"], "title": {"text": "weight" if lowest else "", "standoff": 2}}
+        layout[f"yaxis{i}"] = {"domain": box["y"]}
+        titles.append({"text": f"<b>{_both_ends(row['name'], most)}</b><br>{row['said']}", "x": sum(box["x"]) / 2, "y": box["y"][1], "xref": "paper",
                        "yref": "paper", "xanchor": "center", "yanchor": "bottom", "showarrow": False, "font": {"size": 12}})
-    return go.Figure(data, {"showlegend": False, "bargap": 0, "uirevision": "keep", "annotations": titles,
-                            "margin": {"l": 12, "r": 12, "t": 24, "b": 16}} | layout)
+    return layout | {"annotations": titles}
 
 
 def size_bars(names: Sequence[str], before: Sequence[float], after: Sequence[float]) -> go.Figure:
@@ -84,7 +109,7 @@ def size_bars(names: Sequence[str], before: Sequence[float], after: Sequence[flo
     kb_before, kb_after, names = np.asarray(before) / 1e3, np.asarray(after) / 1e3, list(names)
     largest = float(max(kb_before.max(initial=0), kb_after.max(initial=0), 1e-3))
     common = {"type": "bar", "y": names, "orientation": "h", "customdata": names}
-    ends = [{"x": largest * 1.02, "y": name, "text": f"{value:,.1f}", "showarrow": False, "xanchor": "left", "font": {"size": 12}}
+    ends = [{"x": largest * 1.02, "y": name, "text": _three(value), "showarrow": False, "xanchor": "left", "font": {"size": 12}}
             for name, value in zip(names, kb_after, strict=True)]
     return _figure(
         "Where are the bytes?", "size (KB)", "",
@@ -93,8 +118,10 @@ def size_bars(names: Sequence[str], before: Sequence[float], after: Sequence[flo
              "hovertemplate": "%{y}: %{x:,.2f} KB before<extra></extra>"},
             {**common, "x": kb_after, "marker": {"color": NEW}, "width": 0.5, "hovertemplate": "%{y}: %{x:,.2f} KB after<extra></extra>"},
         ],
-        barmode="overlay", annotations=ends, bargap=0.25, subtitle="outline: before · blue: after", xaxis_range=[0, largest * 1.18],
-        yaxis={"autorange": "reversed", "automargin": True, "ticksuffix": " ", "type": "category"},
+        barmode="overlay", annotations=ends, bargap=0.25, subtitle="outline: before · blue: after",
+        xaxis={"range": [0, largest * 1.18], "tickformat": ","},
+        yaxis={"autorange": "reversed", "automargin": True, "ticksuffix": " ", "type": "category", "tickvals": names,
+               "ticktext": [_both_ends(name, SHORT) for name in names]},
     )
 
 
@@ -104,12 +131,13 @@ def waterfall(stages: Mapping[str, int]) -> go.Figure:
     steps, top = np.diff(sizes), float(max(sizes.max(), 1e-3))
     falls = {
         "type": "waterfall", "x": [*names, "file"], "y": [sizes[0], *steps, sizes[-1]], "measure": ["absolute", *["relative"] * len(steps), "total"],
-        "text": [f"{sizes[0]:,.0f}", *(f"{s:+,.1f}" if abs(s) > 1e-9 else "0" for s in steps), f"{sizes[-1]:,.1f}"], "textposition": "outside",
+        "text": [_three(sizes[0]), *(f"{'−' if s < 0 else '+'}{_three(abs(s))}" if abs(s) > 1e-9 else "0" for s in steps), _three(sizes[-1])],
+        "textposition": "outside",
         "decreasing": {"marker": {"color": BEST}}, "increasing": {"marker": {"color": GONE}}, "totals": {"marker": {"color": NEW}},
         "connector": {"line": {"color": OLD, "width": 1, "dash": "dot"}}, "hovertemplate": "%{x}: %{text} KB<extra></extra>", "cliponaxis": False,
     }
     return _figure("How did the file shrink?", "", "file (KB)", [falls], bargap=0.35, xaxis_tickangle=0,
-                   yaxis_range=[-0.1 * top, 1.16 * top])
+                   yaxis={"range": [-0.1 * top, 1.16 * top], "tickformat": ","})
 
 
 def heat(layers: Sequence[str], rungs: Sequence[str], lost: np.ndarray, notes: Sequence[Sequence[str]], safe: Mapping[str, int],

@@ -91,9 +91,9 @@ def told(piece: Piece | None, spent: float, about: float | None) -> tuple[float,
     """A bar and its words: (0.34, "Preparing GPTQ on fc1 · about 12 s left")."""
     if piece is None:
         return 0.0, "Waiting for other work to take a break…"
-    left = jobs.eta(piece.done, 1.0, spent) if piece.can_tell and piece.done > 0.02 else None if about is None else max(0.0, about - spent)
+    left = jobs.eta(piece.done, 1.0, spent) if piece.can_tell and piece.done > 0.02 else None if about is None else about - spent
     done = piece.done if piece.can_tell or about is None else min(0.95, spent / max(about, 1e-3))
-    rest = "" if left is None else f" · about {words.remaining(max(1.0, left))}"
+    rest = "" if left is None else " · longer than expected" if left < 0 else f" · about {words.remaining(max(1.0, left))}"
     return min(1.0, done), f"Preparing {piece.title} on {piece.layer}{rest}"
 
 

@@ -73,10 +73,10 @@ def allowed(tolerance: float) -> str:
 
 
 def smaller(new: float, old: float) -> str:
-    """How sizes compare: 4.2× smaller, the same size, 1.3× larger."""
+    """How sizes compare: 4.2× smaller, 1.04× smaller, the same size, 1.30× larger."""
     if new == old or not new:
         return "the same size"
-    return f"{old / new:.1f}× smaller" if new < old else f"{new / old:.2f}× larger"
+    return f"{old / new:.{1 if old >= 1.1 * new else 2}f}× smaller" if new < old else f"{new / old:.2f}× larger"
 
 
 def examples(kind: str, split: str, n: int, of: int, estimated: bool = False) -> str:
@@ -120,6 +120,26 @@ def latency(batch: int, now: float, low: float, high: float, original: float, ra
     return f"Batch of {batch}: **{milliseconds(now)}** ({milliseconds(low)} to {milliseconds(high)}), {against}."
 
 
+def dialled(title: str, sparsity: float, bits: object, rank: float, besides: Mapping[str, int]) -> str:
+    """What is done to a network, for one who does not know the dials: LeNet-5 with 50 % of its weights zero (1 layer pinned).
+
+    besides: what the dials do not say, counted: {"layer pinned": 1}.
+    """
+    parts = [f"rank {share(rank, 0)}"] if rank < 1 else []
+    parts += [f"{share(sparsity, 0)} of its weights zero"] if sparsity > 0 else []
+    parts += [f"{bits} bit{'' if bits == 1 else 's'} a weight"] if bits != 32 else []
+    counted = [_counted(n, noun) for noun, n in besides.items() if n]
+    if not parts:
+        return f"{title} with {', '.join(counted)}" if counted else f"{title} as trained"
+    return f"{title} with {', '.join(parts)}" + (f" ({', '.join(counted)})" if counted else "")
+
+
+def _counted(n: int, noun: str) -> str:
+    """1 layer pinned, 2 layers pinned."""
+    first, _, rest = noun.partition(" ")
+    return f"{n} {first}{'s' if n > 1 else ''} {rest}".strip()
+
+
 def layers(pinned: int, locked: int, late: int = 0) -> str:
     """How many layers do not follow the dials: with 1 layer pinned and 2 layers locked."""
     counts = ((pinned, "pinned"), (locked, "locked"), (late, "still as before"))
@@ -139,9 +159,8 @@ def passed_over(refused: Mapping[str, Sequence[str]]) -> str:
     return f"A step was passed over on {len(some)} of {len(refused)} layers. On {some[0][0]}: {some[0][1]}" if some else ""
 
 
-def sentence(dialled: str, others: str, new: int, old: int, quality: Mapping[str, str] | None) -> str:
+def sentence(start: str, new: int, old: int, quality: Mapping[str, str] | None) -> str:
     """The claim of the screen in one or two sentences; quality as `told` gives it, or None while nothing is measured."""
-    start = "The original network" if dialled == "original" and not others else f"{dialled[0].upper()}{dialled[1:]}{others}"
     text = f"{start}: **{size(new)}** (was {size(old)}, {smaller(new, old)})."
     return f"{text} {quality['claim']}" if quality else text
 
@@ -155,7 +174,7 @@ def told(accuracy: Sequence[float] | None, change: Sequence[float] | None, agree
         return {"claim": f"**{within(*agreement)}** of the {noun} are the original's, on {where}. {flips}"}
     name = "Next-character accuracy" if text_model else "Accuracy"
     spread = half_width(*change[1:])
-    moved = points(change[0]) + (f" (± {100 * spread:.1f})" if spread else "")
+    moved = points(change[0]) + (f" (±\u00a0{100 * spread:.1f})" if spread else "")
     return {"claim": f"{name} **{within(*accuracy)}** on {where}, {moved}. {flips}"}
 
 

@@ -81,7 +81,7 @@ def edit(at, rows) -> AppTest:
 
 def figures(at) -> list[tuple]:
     """What the cards show, without what arrives later."""
-    return [(m.label, m.value, m.delta) for m in at.metric if m.label in ("Size of the file", "Multiply-adds", "SQNR")]
+    return [(m.label, m.value, m.delta) for m in at.metric if m.label in ("Size of the file", "Multiply-adds", "Weight error")]
 
 
 def texts(at) -> str:
@@ -115,7 +115,7 @@ def agrees(at, network, recipe) -> None:
     decoded = done.weights()
     wrong = total_error({x.names[0]: x.weight for x in net.layers}, {x.names[0]: decoded[x.names[0]] for x in net.layers})
     zeros = sum(int((decoded[x.names[0]] == 0).sum()) for x in net.layers) / sum(x.weight.numel() for x in net.layers)
-    assert shown["SQNR"] == ("exact" if wrong.sqnr == float("inf") else f"{wrong.sqnr:.1f} dB", f"{100 * zeros:.0f} % zero"), recipe
+    assert shown["Weight error"] == ("exact" if wrong.sqnr == float("inf") else f"{wrong.sqnr:.1f} dB", f"{100 * zeros:.0f} % zero"), recipe
     table = at.data_editor[0].value
     assert list(table["layer"]) == [layer.name for layer in net.layers]
     assert list(table["after"]) == [done.encoded[layer.name].nbytes / 1e3 for layer in net.layers], recipe

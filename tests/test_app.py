@@ -56,8 +56,8 @@ def test_the_accuracy_is_that_of_plain_python(network):
     shown = {m.label: m for m in at.metric}
     card = shown.get("Accuracy") or shown["Next character"]
     assert card.value == words.share(quality.accuracy.value)
-    assert shown["Changed"].value == f"{quality.changed:,}"
-    assert shown["Changed"].delta == f"✗ {quality.newly_wrong:,} · ✓ {quality.newly_right:,}"
+    assert shown["Answers changed"].value == f"{quality.changed:,}"
+    assert shown["Answers changed"].delta == f"{quality.newly_wrong:,} worse · {quality.newly_right:,} better"
 
 
 def positions(ladder) -> list:
@@ -128,9 +128,9 @@ def test_the_harshest_settings_show_no_blank_and_no_nan(network):
     for name in layers:
         recipe = recipe.with_lock(name, True)
     agrees(at, network, recipe)
-    assert {m.label: m.value for m in at.metric}["SQNR"] == "exact"
+    assert {m.label: m.value for m in at.metric}["Weight error"] == "exact"
     measured(at)
-    assert {m.label: m.value for m in at.metric}["Changed"] == "0"
+    assert {m.label: m.value for m in at.metric}["Answers changed"] == "0"
     for page in PAGES[1:]:
         healthy(turned(at, page))
 

@@ -185,7 +185,7 @@ def test_the_bar_says_how_far_and_how_long():
     assert waiting.told(Piece("GPTQ", "fc1", 0.25, True), 10.0, None) == (
         0.25, "Preparing GPTQ on fc1 · about 30 s left")
     assert waiting.told(Piece("GPTQ", "fc1", 0.0, False), 2.0, 12.0)[1].endswith("about 10 s left")
-    assert waiting.told(Piece("GPTQ", "fc1", 0.0, False), 99.0, 12.0)[0] == 0.95, "an estimate that was too short"
+    assert waiting.told(Piece("GPTQ", "fc1", 0.0, False), 99.0, 12.0) == (0.95, "Preparing GPTQ on fc1 · longer than expected")
     assert waiting.told(Piece("GPTQ", "fc1", 0.0, False), 2.0, None)[1].endswith("on fc1")
     assert waiting.told(None, 0.0, None)[0] == 0
 

@@ -51,9 +51,11 @@ def install(folder: Path = STATIC) -> Path:
 
 
 def show(
-    figure: go.Figure, key: str, alt: str, height: int = 320, on_click: Callable[[dict], None] | None = None
+    figure: go.Figure, key: str, alt: str, height: int = 320, on_click: Callable[[dict], None] | None = None, narrow: int = 0
 ) -> None:
     """Draw `figure` under `key`, `height` pixels high and as wide as its container.
+
+    On a screen too narrow for it, a figure is `narrow` pixels high, and what its `layout.meta["narrow"]` says takes the place of the rest.
 
     Text, grid, axes and fonts follow the light or dark theme: they come from a template made in the browser, which
     takes the place of the figure's own. Whatever the layout or the traces set themselves stays. Zoom survives new data
@@ -73,9 +75,10 @@ def show(
             "figure": pio.json.to_json_plotly(spec),
             "alt": alt,
             "height": height,
+            "narrow": narrow or height,
             "click": on_click is not None,
             "source": f"app/static/{LIBRARY.name}?v={plotly.__version__}",
         },
-        height=height,
+        height="content" if narrow else height,
         on_click_change=lambda: on_click(st.session_state[key]["click"]) if on_click else None,
     )

@@ -1,5 +1,6 @@
 // Draws a Plotly figure into one lasting node with Plotly.react, in the colours and fonts of the page.
 const LOST = "The charts could not be loaded; reload the page."
+const NARROW = 44 // letters: in less, small charts that stand side by side would run into one another
 const charts = new WeakMap()
 
 // This module comes from a blob: address, so paths are taken from the page; /sensitivity and / have the same base.
@@ -27,6 +28,12 @@ function grown(part, times) {
   if (part === null || typeof part !== "object") return part
   const font = part.font?.size ? { font: { ...part.font, size: part.font.size * times } } : {}
   return { ...Object.fromEntries(Object.entries(part).map(([key, each]) => [key, grown(each, times)])), ...font }
+}
+
+// A layout in which some axes and lists are said anew.
+function merged(layout, other) {
+  const said = Object.entries(other).map(([key, each]) => [key, Array.isArray(each) ? each : { ...layout[key], ...each }])
+  return { ...layout, ...Object.fromEntries(said) }
 }
 
 function theme(element) {
@@ -99,13 +106,19 @@ class Chart {
   update(data, send) {
     this.data = data
     this.send = send
-    this.root.style.height = `${data.height}px`
+    this.size()
     this.root.classList.toggle("chart-clicks", data.click)
     if (this.plot.getAttribute("aria-label") !== data.alt) this.plot.setAttribute("aria-label", data.alt)
     load(data.source).then(plotly => {
       this.plotly = plotly
       this.ask()
     }, () => this.lose())
+  }
+
+  size() {
+    this.narrow = this.root.clientWidth > 0 && this.root.clientWidth < NARROW * letters()
+    this.height = this.narrow ? this.data.narrow : this.data.height
+    this.root.style.height = `${this.height}px`
   }
 
   // One drawing at a time; whatever arrives meanwhile is drawn once, afterwards.
@@ -123,14 +136,16 @@ class Chart {
   async draw() {
     const width = this.root.clientWidth
     if (!width) return // in a folded tab or expander: the observer calls again when it opens
+    this.size()
     const { ground, template } = theme(this.parent)
-    const drawn = [this.data.figure, width, this.data.height, JSON.stringify(template)]
+    const drawn = [this.data.figure, width, this.height, JSON.stringify(template)]
     if (this.drawn && drawn.every((part, i) => part === this.drawn[i])) return
     this.drawn = drawn
     this.ground = ground
     const { data, layout: plain = {} } = JSON.parse(this.data.figure)
-    const layout = letters() === 16 ? plain : grown(plain, letters() / 16)
-    const fresh = { uirevision: "kept", ...layout, template, width, height: this.data.height }
+    const placed = this.narrow ? merged(plain, plain.meta?.narrow ?? {}) : plain
+    const layout = letters() === 16 ? placed : grown(placed, letters() / 16)
+    const fresh = { uirevision: "kept", ...layout, template, width, height: this.height }
     await this.plotly.react(this.plot, data, fresh, { displayModeBar: false, displaylogo: false })
     if (this.root.dataset.state !== "ready") this.plot.on("plotly_click", event => this.click(event))
     this.root.dataset.state = "ready"

@@ -18,7 +18,7 @@ function size(bytes) {
 
 function smaller(now, before) {
   if (now === before || !now) return "the same size"
-  return now < before ? `${fixed(before / now, 1)}× smaller` : `${fixed(now / before, 2)}× larger`
+  return now < before ? `${fixed(before / now, before >= 1.1 * now ? 1 : 2)}× smaller` : `${fixed(now / before, 2)}× larger`
 }
 
 // How many decimals show a value of a range that reaches so far to about three digits, the same for all of them.

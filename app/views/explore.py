@@ -6,6 +6,7 @@ import streamlit as st
 from app import changed, chart, compute, explain, focused, latency, layer_table, parts, plots, sizes, state, waiting, words
 from app.controls import shows
 from app.explain import Try
+from app.views import compare
 from compression.recipe import to_json
 from compression.takeaway import layers_csv
 
@@ -49,6 +50,8 @@ def show() -> None:
         st.header("Answers that changed", anchor=False)
         below = st.container()
         changed.explained(lambda: parts.judgement()[1])
+        if net.data and st.button("All of them, and by class, on Compare", key="examples.all", icon=":material/arrow_forward:", type="tertiary"):
+            st.switch_page(st.Page(compare.show, title="Compare", url_path="compare"))
     if shows("files"):
         _take_away()
     with top:
@@ -77,10 +80,11 @@ def _every_layer(pictures: tuple[compute.Picture, ...]) -> None:
         first = PER_PAGE * (chosen or 0)
     there = pictures[first : first + PER_PAGE]
     rows = [{"name": p.name, "said": _settings(p), "edges": p.edges, "before": p.before, "after": p.after} for p in there]
+    wide, narrow = (150 * -(-len(rows) // columns) + 54 for columns in (plots.across(len(rows)), plots.NARROW))
     chart.show(plots.all_layers(rows), key="layers.histograms", alt="Histograms of the layers' weights before and after",
-               height=150 * -(-len(rows) // plots.across(len(rows))) + 40, on_click=lambda at: state.set_focus(at["customdata"]))
+               height=wide, narrow=narrow, on_click=lambda at: state.set_focus(at["customdata"]))
     wide = max(there, key=lambda p: float(p.edges[-1]))
-    explain.beside("layers", "Grey outline: before. Blue: after. Each has scales of its own. Click one to bring it into focus.",
+    explain.beside("layers", "Weights per bin, each layer with scales of its own. Grey outline: before. Blue: after. Click one to focus it.",
                    f"{wide.name} reaches furthest, to |w| = {wide.edges[-1]:.2f}; {words.share(wide.zeros, 0)} of it is zero now.",
                    Try(f"focus on {wide.name}", state.set_focus, (wide.name,)), lambda: pd.DataFrame({
                        "layer": [p.name for p in pictures], "largest |w|": [float(p.edges[-1]) for p in pictures],

@@ -19,9 +19,6 @@ def header() -> None:
                 f"{words.size(compute.costs(net, Recipe()).original_bytes)} as trained]")
     if st.button("Open your own…", width="stretch"):
         _dialog()
-    if len(net.data) > 1:
-        st.segmented_control("Judge on", [s for s in state.JUDGES if s in net.data], key="judge", on_change=state.chosen_split,
-                             help="Choose by validation data; test data only reports.", width="stretch")
 
 
 @st.dialog("Open your own network", width="large")
