@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from compression.registry import methods, repairs, rewrites
+from compression.searching.ways import WAYS
 
 LIST = Path(__file__).parents[1] / "assets" / "coverage.csv"
 LIVE, LATER = "runs live", "not here yet"
@@ -20,6 +21,7 @@ MEANING = {
     LATER: "is not built yet",
     "not here": "will not be built, and the row says why",
 }
+SOLVERS = {"budget.exact": "Budget solver", "budget.hessian": "HAWQ-V2 allocation"}
 RUNS = (LIVE, "slow once", "trains here", "recorded run of ours", "small analogue")  # badges that have to name what runs
 
 
@@ -75,8 +77,9 @@ def check(row: Row) -> None:
 
 @cache
 def known() -> dict[str, str]:
-    """Titles of all that the library can do, by id: methods, rewritings and repairs, these as "repair.norms"."""
-    return {name: found.title for name, found in (methods() | rewrites() | {f"repair.{n}": r for n, r in repairs().items()}).items()}
+    """Titles of all that the library can do, by id: methods, rewritings, repairs as "repair.norms", searches, and the solver's ways."""
+    every = methods() | rewrites() | {f"repair.{n}": r for n, r in repairs().items()} | WAYS
+    return {name: found.title for name, found in every.items()} | SOLVERS
 
 
 def strangers(of: Iterable[Row]) -> list[str]:

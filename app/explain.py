@@ -54,6 +54,26 @@ TEXTS = {
     "compare.sure": Why("Why can a network be right and yet too sure?",
                         "Confidence is what the scores say, accuracy what the truth says. Rounding and pruning change the size of the scores, "
                         "and with it how sure a network seems.", "6", "Guo et al. 2017, arXiv:1706.04599"),
+    "budget.allocation": Why("Why does this layer get so little?",
+                             "Every layer’s next step has a price: what it moves the answers for each byte it frees. The best choice takes steps "
+                             "where they are cheap until all that is left costs the same. Large layers that few answers hang on pay first.",
+                             "3.5, 6", "Shoham and Gersho 1988, Efficient bit allocation for an arbitrary set of quantizers"),
+    "budget.ways": Why("Why measure what was proven best?",
+                       "Proven is that no choice adds up to less. Layers do not quite add up, and a divergence is not an accuracy, so only "
+                       "measuring the whole recipe tells what it loses. HAWQ asks the curvature of the loss instead of the answers.", "6",
+                       "Dong et al. 2020, arXiv:1911.03852"),
+    "budget.race": Why("Why are searches slower?",
+                       "A search learns one number from each recipe it measures and has to guess which layer it came from. Single layers "
+                       "measured one by one tell that at once, as long as they nearly add up.", "3.5", "Deb et al. 2002, NSGA-II"),
+    "budget.recorded.ways": Why("Why is choosing on one set and reporting on another fair?",
+                                "Whoever picks the best of many on some examples picks a little of their luck as well. Test examples had no part "
+                                "in it, so what a choice loses there is what it would lose on others.", "7", "Cawley and Talbot 2010"),
+    "budget.recorded.race": Why("Why do searches differ from seed to seed?",
+                                "They draw at random, and few recipes are measured. A line for each seed shows how much of a search’s success "
+                                "is luck.", "3.5", "Bergstra and Bengio 2012"),
+    "budget.promise": Why("Why is the file not smaller still?",
+                          "The promise is kept by the upper end of the interval, not by the middle: with these examples a smaller file might "
+                          "lose more than was allowed. More examples would narrow the interval.", "1", "McNemar 1947"),
     "tradeoff": Why("Why is there no best recipe?",
                     "Smaller and more accurate pull apart. The front holds the recipes that nothing measured beats in both; which of them "
                     "is right depends on what a point is worth.", "1", "Deb et al. 2002, NSGA-II"),

@@ -56,6 +56,13 @@ class Space:
         return self.repaired(tuple(now), rng)
 
 
+def drawing(space: Space, seed: int = 0) -> Search:
+    """Choices drawn at random, after the space's starts: what a search has to beat."""
+    rng, starts = np.random.default_rng(seed), list(space.starts)
+    while True:
+        yield starts.pop(0) if starts else space.drawn(rng)
+
+
 class Trial(NamedTuple):
     """One measurement of a search."""
 

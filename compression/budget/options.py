@@ -1,0 +1,93 @@
+"""Measure the options of a method's dial, layer by layer: bytes, multiply-adds, distance of the weight, divergence of the answers.
+
+A table for compression.budget needs no drops in accuracy, so this is far quicker than a sensitivity scan. What a scan of the same
+cells found is taken over, not measured again.
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from math import nan
+
+import numpy as np
+
+from compression import measure
+from compression.apply import Compressed, compress, really_smaller, smaller
+from compression.budget.tables import Option
+from compression.chains import stages
+from compression.engine.grid import Bank
+from compression.engine.instrument import Arrays, Instrument
+from compression.engine.scan import ranking
+from compression.network import Network
+from compression.recipe import Recipe, Step
+from compression.registry import dial
+from compression.score import size_of
+from compression.sensitivity import LOOKED_AT
+
+
+@dataclass(frozen=True, eq=False)
+class Measured:
+    """How far the options of one dial have come."""
+
+    options: tuple[Option, ...]  # those that are known by now; refused ones are left out
+    done: int  # pieces of work
+    of: int
+
+    @property
+    def complete(self) -> bool:
+        return self.done == self.of
+
+    def arrays(self, network: Network, steps: Sequence[Step]) -> Arrays:
+        """What was measured, (layers * steps,) in that order, nan where the method does not apply: to be kept, and read by restored()."""
+        at = {(o.layer, o.step): o for o in self.options}
+        found = [at.get((layer.name, step)) for layer in network.layers for step in steps]
+        return {name: np.array([nan if o is None else getattr(o, name) for o in found], float) for name in ("change", "nats", "adds", "moved")}
+
+
+def restored(network: Network, steps: Sequence[Step], arrays: Mapping[str, np.ndarray]) -> Measured:
+    """What was measured before."""
+    cells = [(layer.name, step) for layer in network.layers for step in steps]
+    numbers = zip(cells, *(arrays[name].tolist() for name in ("change", "nats", "adds", "moved")), strict=True)
+    options = tuple(Option(*cell, int(change), nats, None, int(adds), moved) for cell, change, nats, adds, moved in numbers if change == change)
+    return Measured(options, 1, 1)
+
+
+def measuring(instrument: Instrument, steps: Sequence[Step], then: tuple[Step, ...] = (),
+              known: Mapping[tuple[str, Step], float] | None = None) -> Iterator[Measured]:
+    """Every layer under every step; the last Measured is complete.
+
+    then: steps that follow where bits are set, which cost no answers but change the bytes. known: divergences that a sensitivity scan of
+    this network found, by layer and step.
+    """
+    net, known = instrument.network, known or {}
+    bank = Bank(net.layers, [(s, *(then if dial(s.method) == "bits" else ())) for s in steps], filled=False)
+    plain = compress(net, Recipe())
+    size, operations = size_of(plain), original_operations(net)
+    found: dict[int, Option] = {}
+    cells = len(bank.cells)
+    for i in bank.fill():
+        if i not in bank.refused:
+            layer, form = net.layer(bank.cells[i].layer), bank.stored[i]
+            alone = Compressed(plain.network, plain.recipe, {**plain.encoded, layer.name: form}, {})
+            adds = measure.multiply_adds(smaller(alone), net.example) - operations if operations and _shorter(net, alone, layer) else 0
+            moved = float((form.decode() - layer.weight).double().square().sum())
+            nats = 0.0 if i in bank.same else known.get((layer.name, bank.cells[i].steps[0]), nan)
+            found[i] = Option(layer.name, bank.cells[i].steps[0], size_of(alone) - size, nats, None, adds, moved)
+        yield Measured((), i + 1, 2 * cells)
+    left = [i for places in bank.measured.values() for i in places if found[i].nats != found[i].nats]
+    if left:
+        teach = net.data.get("train") or next(iter(net.data.values()))
+        inputs = teach.inputs[: LOOKED_AT if teach.kind != "text" else LOOKED_AT // 4]
+        for count, (i, nats) in enumerate(ranking(instrument.fast(inputs), bank, inputs), start=1):
+            found[i] = found[i]._replace(nats=max(0.0, nats))
+            yield Measured((), cells + count * cells // (cells + 1), 2 * cells)
+    yield Measured(tuple(found[i] for i in sorted(found) if found[i].nats == found[i].nats), 2 * cells, 2 * cells)
+
+
+def original_operations(network: Network) -> int | None:
+    """Multiply-adds of the original; None without an example of its inputs."""
+    return None if network.example is None else measure.multiply_adds(network.module, network.example)
+
+
+def _shorter(network: Network, alone: Compressed, layer) -> bool:
+    """Whether a stored form becomes a chain of smaller layers, so that it changes the multiply-adds."""
+    return bool(stages(alone.encoded[layer.name])) and really_smaller(network, layer)

@@ -1,0 +1,259 @@
+"""A wish carried out: the exact choice and its baselines at the same bytes, each measured as a whole on the same examples.
+
+Estimates pick, measurement decides. Choose on validation examples; report() asks others of the same recipes.
+"""
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, replace
+from math import sqrt
+from typing import NamedTuple
+
+from compression.apply import Memo, compress
+from compression.budget.exact import exact
+from compression.budget.explain import Reason, going_rate, reasons
+from compression.budget.greedy import greedy
+from compression.budget.multiplier import multiplier
+from compression.budget.problem import NOTHING, Choice, Limit, Problem
+from compression.budget.tables import Table
+from compression.budget.uniform import same
+from compression.data import Data
+from compression.engine.instrument import Instrument
+from compression.evaluate import Progress, Quality
+from compression.network import Network
+from compression.recipe import Recipe
+from compression.score import size_of
+
+SOLVER, HESSIAN = "exact", "hessian"
+TITLES: Mapping[str, str] = {SOLVER: "Solver", "multiplier": "One multiplier", "greedy": "Greedy", "uniform": "Uniform", HESSIAN: "HAWQ (Hessian)"}
+MOST_TRIES = 10  # measurements on the way to a promise
+NEAR = 0.005  # of the file: closer the smallest file that keeps a promise is not looked for
+ADJUSTED = 4  # times a choice is made anew where its written file is not what its options add up to
+
+
+class Wish(NamedTuple):
+    """What is asked for; None where it is free."""
+
+    most_bytes: int | None = None  # of the written file
+    most_adds: float | None = None  # multiply-adds of one forward pass
+    most_drop: float | None = None  # share of the answers, to be kept by the upper end of the measured interval
+
+
+@dataclass(frozen=True, eq=False)
+class Plan:
+    """One way's choice."""
+
+    way: str  # of TITLES
+    choice: Choice
+    recipe: Recipe
+    file_bytes: int  # of the written file
+    adds: int | None  # multiply-adds, if changes add up
+    progress: Progress | None = None  # measured together so far
+    allowed: int | None = None  # what its options' bytes might add up to
+
+    @property
+    def quality(self) -> Quality | None:
+        return self.progress and self.progress.quality
+
+    @property
+    def complete(self) -> bool:
+        """Whether all examples were asked."""
+        return self.quality is not None and self.quality.complete
+
+
+class Tried(NamedTuple):
+    """One measurement on the way to a promise."""
+
+    nats: float  # the estimate: sum of single divergences
+    file_bytes: int
+    drop: float  # measured together, share of the answers
+    high: float  # the upper end of its 95 % interval
+    kept: bool
+
+
+@dataclass(frozen=True, eq=False)
+class Proposal:
+    """How far it has come."""
+
+    table: Table
+    wish: Wish
+    stage: str = "solving"  # "promise", "measuring", "done"
+    tries: tuple[Tried, ...] = ()
+    problem: Problem | None = None  # least divergence within the limits at which the ways are compared
+    most_bytes: int | None = None  # of the files that are compared
+    plans: tuple[Plan, ...] = ()  # the solver's first
+    without: Mapping[str, str] | None = None  # ways that found nothing, and why
+    broken: str = ""  # why the wish is not kept, in a sentence
+
+    @property
+    def best(self) -> Plan | None:
+        """The solver's plan."""
+        return self.plans[0] if self.plans else None
+
+    @property
+    def limit(self) -> Limit | None:
+        """The limit that its reasons are told in."""
+        return self.problem.limits[0] if self.problem and self.problem.limits else None
+
+    @property
+    def reasons(self) -> tuple[list[Reason], tuple[float, float]]:
+        """Why each layer got its option, and the going rate of the whole."""
+        if self.best is None or self.problem is None or self.limit is None:
+            return [], (0.0, float("inf"))
+        found = reasons(self.problem, self.limit, self.best.choice.places)
+        return found, going_rate(found)
+
+
+def drop(q: Quality) -> tuple[float, float, float]:
+    """Answers lost, as a share, with the ends of the 95 % interval; without labels the share that is not the original's."""
+    if q.change is None:
+        return 1 - q.agreement.value, 1 - q.agreement.high, 1 - q.agreement.low
+    return -q.change.value, -q.change.high, -q.change.low
+
+
+class Bench:
+    """What plans are made and measured with."""
+
+    def __init__(self, network: Network, table: Table, data: Data, instruments: Callable[[Network], Instrument], memo: Memo | None = None,
+                 locked: tuple[str, ...] = ()) -> None:
+        self.network, self.table, self.data, self.instruments = network, table, data, instruments
+        self.memo: Memo = {} if memo is None else memo
+        self.locked = locked
+
+    def plan(self, way: str, choice: Choice) -> Plan:
+        """A choice as a recipe, with what its file weighs."""
+        recipe, adds = self.table.recipe(choice.places, self.locked), self.table.original_adds
+        adds = None if adds is None else adds + sum(o.adds for o in self.table.chosen(choice.places))
+        return Plan(way, choice, recipe, size_of(compress(self.network, recipe, self.memo)), adds)
+
+    def fitted(self, way: str, solve: Callable[[Problem], Choice], problem: Callable[[int | None], Problem], most_bytes: int | None) -> Plan:
+        """The best choice whose written file keeps the budget: by what headers do not add up, the sum may be more than the file, or less."""
+        allowed, found, best = most_bytes, None, None
+        for _ in range(ADJUSTED):
+            before, found = found, self.plan(way, solve(problem(allowed)))
+            if most_bytes is None or allowed is None:
+                return found
+            if found.file_bytes <= most_bytes and (best is None or found.choice.cost <= best.choice.cost):
+                best = replace(found, allowed=allowed)
+            if before is not None and before.choice.places == found.choice.places:
+                break
+            allowed = most_bytes + self.table.promised(found.choice.places) - found.file_bytes
+        if best is None:
+            raise ValueError(f"the written file stays above {most_bytes:,} bytes by what its headers take; allow a little more")
+        return best
+
+    def uniform(self, most_bytes: int | None, most_adds: float | None) -> Plan:
+        """The setting of least cost whose written file keeps the budget when all layers have it."""
+        free, adds = self.table.within(), self.table.within(None, most_adds)
+        fitting = sorted((free.choice(p) for p in same(self.table.settings, None) if adds.fits(p)), key=lambda c: c.cost)
+        plans = (self.plan("uniform", choice) for choice in fitting)
+        found = next((p for p in plans if most_bytes is None or p.file_bytes <= most_bytes), None)
+        if found is None:
+            raise ValueError(NOTHING)
+        return found
+
+    def curved(self, found: "Proposal", traces: Mapping[str, float], seconds: float = 10.0) -> Plan:
+        """HAWQ-V2's choice at the limits of a proposal. traces: mean Hessian traces by layer; what is told as its cost is the table's."""
+        most, adds = found.most_bytes, found.wish.most_adds
+
+        def by_curvature(problem: Problem) -> Choice:
+            return self.table.within().choice(exact(problem, seconds).places)
+
+        return self.fitted(HESSIAN, by_curvature, lambda most: self.table.curved(traces, most, adds), most)
+
+    def judged(self, plan: Plan, broken_by: float | None = None, data: Data | None = None) -> Iterator[Plan | None]:
+        """The plan measured on all examples; given up as soon as it is clear that it loses more than broken_by. None for work in between."""
+        done, first = compress(self.network, plan.recipe, self.memo), True
+        for progress in self.instruments(done.network).judging(done, data or self.data, self.instruments(self.network)):
+            over = progress is not None and broken_by is not None and drop(progress.quality)[1] > broken_by
+            if progress is None or not (first or over or progress.quality.complete):
+                yield None
+                continue
+            first = False
+            yield replace(plan, progress=progress)
+            if over:
+                return
+
+
+def proposing(bench: Bench, wish: Wish, seconds: float = 10.0) -> Iterator[Proposal | None]:
+    """From a wish to the measured choice and its measured baselines; None for work in between. The last Proposal is done.
+
+    Raises ValueError where no choice keeps the limits.
+    """
+    table, now = bench.table, Proposal(bench.table, wish)
+    if wish.most_bytes is None and wish.most_adds is None and wish.most_drop is None:
+        raise ValueError("nothing is asked for; give a size, a number of multiply-adds, or the points that may be lost")
+    solver = bench.fitted(SOLVER, lambda p: exact(p, seconds), lambda most: table.within(most, wish.most_adds), wish.most_bytes)
+    if wish.most_drop is not None:
+        yield now
+        for found in _kept(bench, replace(now, stage="promise", plans=(solver,)), wish.most_drop, seconds):
+            now = found or now
+            yield found
+        solver = now.plans[0]
+    most = wish.most_bytes
+    if wish.most_drop is not None:  # from here on all ways are compared by divergence at the bytes of the smallest file that keeps the promise
+        most = max(solver.file_bytes, table.promised(solver.choice.places))
+        bound = exact(table.within(most, wish.most_adds), seconds).bound  # its own is of bytes
+        solver = replace(solver, choice=table.within().choice(solver.choice.places, bound))
+    problem = table.within(solver.allowed if wish.most_drop is None else most, wish.most_adds)
+    plans, without = [solver], {}
+    for way, solve in {"multiplier": multiplier, "greedy": greedy, "uniform": None}.items():
+        try:
+            plans.append(bench.uniform(most, wish.most_adds) if solve is None else
+                         bench.fitted(way, solve, lambda most: table.within(most, wish.most_adds), most))
+        except ValueError as error:
+            without[way] = str(error)
+    now = replace(now, stage="measuring", problem=problem, most_bytes=most, plans=tuple(plans), without=without)
+    yield now
+    for i, plan in enumerate(plans):
+        same = next((p for p in plans[:i] if p.choice.places == plan.choice.places), None)
+        for judged in [replace(plan, progress=same.progress)] if same else bench.judged(plan):
+            plans[i] = judged or plans[i]
+            now = replace(now, plans=tuple(plans))
+            yield judged and now
+    yield replace(now, stage="done")
+
+
+def _kept(bench: Bench, now: Proposal, allowed: float, seconds: float) -> Iterator[Proposal | None]:
+    """The smallest file whose measured loss keeps the promise: the sum of divergences allowed is halved, on a logarithmic scale."""
+    table, wish = bench.table, now.wish
+    start, known = now.plans[0], {}
+
+    def tried(plan: Plan) -> Iterator[Plan | None]:
+        if plan.choice.places in known:
+            yield known[plan.choice.places]
+            return
+        for judged in bench.judged(plan, allowed):
+            plan = judged or plan
+            yield judged
+        known[plan.choice.places] = plan
+
+    def noted(plan: Plan) -> Tried:
+        value, _, high = drop(plan.quality)
+        return Tried(table.within().choice(plan.choice.places).cost, plan.file_bytes, value, high, high <= allowed and plan.quality.complete)
+
+    for judged in tried(start):
+        start = judged or start
+        yield judged and replace(now, plans=(start,))
+    first = noted(start)
+    now = replace(now, plans=(start,), tries=(first,))
+    if not first.kept:
+        yield replace(now, broken=f"the least that these options lose within the limits is {100 * first.drop:.1f} points, up to "
+                                  f"{100 * first.high:.1f} with its interval, and {100 * allowed:g} may be lost; allow more, or give more options")
+        return
+    best, low = start, max(first.nats, 1e-6)
+    smallest = bench.plan(SOLVER, exact(table.smallest(1e30, wish.most_bytes, wish.most_adds), seconds))
+    high, least = max(10 * low, sum(o.nats for o in table.chosen(smallest.choice.places))), smallest.file_bytes
+    while len(now.tries) < MOST_TRIES and best.file_bytes - least > NEAR * best.file_bytes and high > 1.02 * low:
+        middle = sqrt(low * high)
+        plan = bench.plan(SOLVER, exact(table.smallest(middle, wish.most_bytes, wish.most_adds), seconds))
+        for judged in tried(plan):
+            plan = judged or plan
+            yield judged and now
+        note = noted(plan)
+        if note.kept:
+            low, best = middle, min(best, plan, key=lambda p: p.file_bytes)
+        else:
+            high, least = middle, max(least, plan.file_bytes)
+        now = replace(now, tries=(*now.tries, note), plans=(best,))
+        yield now
+    yield replace(now, plans=(best,))

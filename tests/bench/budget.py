@@ -1,0 +1,161 @@
+"""The budget solver against uniform, greedy, one multiplier, HAWQ and searches, at the same bytes.
+
+    OMP_NUM_THREADS=1 python tests/bench/budget.py [--all] [--write] [--evaluations 30] [--seeds 1] [network ...]
+
+Options: uniform bits, magnitude pruning and SVD, each layer alone, its divergence (nats) on 32 training examples. Budgets: the bytes of
+all layers at 4 and at 3 bits. Every choice is then measured as a whole: validation examples chose, test examples only report,
+differences from the solver are paired. Searches, at the smaller budget, minimize the divergence measured jointly on 256 validation
+examples, with the same number of measurements each; of their seeds the middle one is reported. The last line is one line of JSON; with
+--write it is kept in assets/budget.json, which the app shows.
+"""
+
+import argparse
+import json
+import platform
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import torch
+
+ROOT = Path(__file__).parents[2]
+sys.path[:0] = [str(ROOT)]
+
+from compression.apply import compress  # noqa: E402
+from compression.budget.hessian import traces  # noqa: E402
+from compression.budget.options import measuring, original_operations  # noqa: E402
+from compression.budget.plans import SOLVER, TITLES, Bench, Wish, drop, proposing  # noqa: E402
+from compression.budget.problem import Choice, total  # noqa: E402
+from compression.budget.recorded import RECORDED  # noqa: E402
+from compression.budget.tables import merged  # noqa: E402
+from compression.compare import compare  # noqa: E402
+from compression.engine.instrument import Instrument  # noqa: E402
+from compression.recipe import Recipe, step, to_json  # noqa: E402
+from compression.score import size_of  # noqa: E402
+from compression.searching.joint import divergence  # noqa: E402
+from compression.searching.space import Space, race  # noqa: E402
+from compression.searching.ways import WAYS  # noqa: E402
+from compression.sensitivity import harsher, rungs  # noqa: E402
+from compression.zoo import shipped  # noqa: E402
+
+DIALS = (("quantization.uniform", "bits"), ("pruning.magnitude", "sparsity"), ("lowrank.svd", "rank"))
+WIDTHS = (4, 3)
+RACED = 3  # bits, at whose bytes searches run as well
+
+
+def told(progress):
+    q = progress.quality
+    lost, low, high = drop(q)
+    return {"accuracy": q.accuracy.value, "drop": lost, "drop_low": low, "drop_high": high, "n": q.n}
+
+
+def in_order(progress):
+    place, answers = progress.places.argsort(), progress.after
+    return type(answers)(answers.top[place], answers.confidence[place], None if answers.loss is None else answers.loss[place])
+
+
+def row(bench, plan, nats, best):
+    """One way's numbers; best: the solver's progress by split, to be compared with. What was not measured on validation yet is not."""
+    done = {"test": last(bench.judged(replace(plan, progress=None), data=bench.network.data["test"])).progress}
+    done |= {"validation": plan.progress} if plan.progress else {}
+    found = {"file_bytes": plan.file_bytes, "nats_added": plan.choice.cost, "nats_together": nats} | {s: told(p) for s, p in done.items()}
+    for split in done.keys() & best.keys():
+        data = bench.network.data[split]
+        apart = compare(data, torch.arange(len(data)), in_order(done[split]), in_order(best[split]))
+        gain = apart.quality.change
+        found[split] |= {"solver_gains": gain.value, "gains_low": gain.low, "gains_high": gain.high, "chance": apart.chance}
+    return found, done
+
+
+def last(steps):
+    *_, end = (s for s in steps if s is not None)
+    return end
+
+
+def bench(name, evaluations, seeds):
+    net = shipped.load(name)
+    held, memo, validation = {}, {}, net.data["validation"]
+
+    def instruments(network):
+        return held.setdefault(network.digest, Instrument(network))
+
+    options = []
+    for method, knob in DIALS:
+        values = harsher(method, knob) if knob == "bits" else rungs(method, knob)
+        options += last(measuring(instruments(net), [step(method, **{knob: v}) for v in values])).options
+    original = size_of(compress(net, Recipe()))
+    table = merged([layer.name for layer in net.layers], options, original, original_operations(net))
+    curved = last(traces(net))
+    work = Bench(net, table, validation, instruments, memo)
+    result = {"digest": net.digest, "original_bytes": original, "options": sum(map(len, table.rows)), "layers": len(table.rows), "budgets": []}
+    for width in WIDTHS:
+        most = size_of(compress(net, Recipe((step("quantization.uniform", bits=width),))))
+        found = last(proposing(work, Wish(most)))
+        measure = divergence(instruments(net), table, validation, memo)
+        ways, best = {}, {}
+        for plan in (*found.plans, last(work.judged(work.curved(found, curved.by_layer)))):
+            ways[plan.way], done = row(work, plan, -finished(measure(plan.choice.places)), best)
+            best = best or done
+            said(name, width, TITLES[plan.way], ways[plan.way])
+        ways[SOLVER] |= {"gap": found.best.choice.gap, "recipe": json.loads(to_json(found.best.recipe))}
+        start = next(p.choice.places for p in found.plans if p.way == "uniform")
+        racing, finals = {}, {}
+        for way, known in WAYS.items() if width == RACED else ():
+            runs = []
+            for seed in range(seeds):
+                trials = [t for t in race(known.begin(Space(found.problem, (start,)), seed), measure, evaluations) if t]
+                runs.append(sorted(trials, key=lambda t: -t.good)[0])
+                racing.setdefault(way, []).append([-max(t.good for t in trials[: i + 1]) for i in range(len(trials))])
+            middle = sorted(runs, key=lambda t: t.good)[len(runs) // 2]
+            plan = work.plan(way, Choice(middle.places, total(found.problem.cost, middle.places)))
+            finals[way], _ = row(work, plan, -middle.good, best)
+            said(name, width, known.title, finals[way])
+        result["budgets"].append({"said": f"all layers at {width} bits", "most_bytes": most, "ways": ways, "searches": finals, "race": racing})
+    return result
+
+
+def finished(steps):
+    while True:
+        try:
+            next(steps)
+        except StopIteration as end:
+            return end.value
+
+
+def said(name, width, title, r):
+    gains = f"solver is {100 * r['test']['solver_gains']:+.2f} points, p {r['test']['chance'] or 1:.2g}" if "solver_gains" in r["test"] else ""
+    print(f"{name:14} {width} bit {title:26} {r['file_bytes']:9,} bytes  added {r['nats_added']:8.4f} together {r['nats_together']:8.4f} nats  lost "
+          + "  ".join(f"{s} {100 * r[s]['drop']:6.2f} ± {50 * (r[s]['drop_high'] - r[s]['drop_low']):.2f}" for s in ("validation", "test") if s in r)
+          + f"  {gains}", flush=True)
+
+
+def rounded(value):
+    if isinstance(value, float):
+        return float(f"{value:.5g}")
+    if isinstance(value, dict):
+        return {k: rounded(v) for k, v in value.items()}
+    return [rounded(v) for v in value] if isinstance(value, list) else value
+
+
+def main():
+    ask = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    ask.add_argument("names", nargs="*", default=["resnet-20", "vit"])
+    ask.add_argument("--all", action="store_true", help="every network that ships")
+    ask.add_argument("--evaluations", type=int, default=30)
+    ask.add_argument("--seeds", type=int, default=1)
+    ask.add_argument("--write", action="store_true")
+    asked = ask.parse_args()
+    torch.set_num_threads(1)
+    results = {}
+    for name in shipped.available() if asked.all else asked.names:
+        results[name] = rounded(bench(name, asked.evaluations, asked.seeds)) | {"made": {
+            "command": f"tests/bench/budget.py --evaluations {asked.evaluations} --seeds {asked.seeds} {name}", "torch": torch.__version__,
+            "machine": platform.machine(), "options": [f"{m} {k}" for m, k in DIALS]}}
+        if asked.write:
+            known = json.loads(RECORDED.read_text()) if RECORDED.exists() else {}
+            RECORDED.write_text(json.dumps(known | {name: results[name]}, indent=1) + "\n")
+    print(json.dumps(results))
+
+
+if __name__ == "__main__":
+    main()
