@@ -36,19 +36,23 @@ def allocation(rows: Sequence[tuple[str, float, float, str, str]], focus: str) -
 
 
 def ways(rows: Sequence[tuple[str, Sequence[float] | None, Sequence[float] | None]], allowed: float | None = None) -> go.Figure:
-    """Points lost by each way: rows of (way, validation, test), each (lost, low, high) in points or None; bars are 95 % intervals."""
+    """Points lost by each way: rows of (way, validation, test), each (lost, low, high) in points or None; bars are 95 % intervals.
+
+    A fourth number tells whether all examples were asked; while they are not, the mark is hollow.
+    """
     names = [r[0] for r in rows]
 
     def marks(which: int, **style: object) -> dict[str, object]:
         there = [(r[0], *r[which]) for r in rows if r[which] is not None]
         lost, low, high = (np.array([t[i] for t in there], float) for i in (1, 2, 3))
+        whole = [len(t) < 5 or t[4] for t in there]
         error = {"type": "data", "symmetric": False, "array": high - lost, "arrayminus": lost - low, "thickness": 1.4, "width": 4}
         return {"type": "scatter", "mode": "markers", "x": lost, "y": [t[0] for t in there], "error_x": error, "cliponaxis": False,
-                "hovertemplate": f"%{{y}}: %{{x:.2f}} points lost on {style['name']}<extra></extra>", **style}
+                "hovertemplate": f"%{{y}}: %{{x:.2f}} points lost on {style['name']}<extra></extra>", **style,
+                "marker": {**style["marker"], "symbol": [f"{style['marker']['symbol']}{'' if w else '-open'}" for w in whole]}}
 
-    data = [marks(1, name="validation", marker={"color": NEW, "size": 10})]
-    if any(r[2] is not None for r in rows):
-        data.append(marks(2, name="test", marker={"color": GONE, "size": 9, "symbol": "diamond"}))
+    data = [marks(which, name=name, marker={"color": color, "size": 10, "symbol": symbol})
+            for which, name, color, symbol in ((1, "validation", NEW, "circle"), (2, "test", GONE, "diamond")) if any(r[which] for r in rows)]
     across = {"type": "line", "yref": "paper", "y0": 0, "y1": 1, "layer": "below"}
     lines = [{**across, "x0": x, "x1": x, "line": {"color": color, "width": 1, "dash": dash}}
              for x, color, dash in [(0, OLD, "solid"), *([(allowed, GONE, "dot")] if allowed is not None else [])]]
@@ -73,7 +77,7 @@ def race(runs: Mapping[str, Sequence[Sequence[float]]], target: float | None, ev
                   "yanchor": "bottom", "font": {"size": 12}}]
     return _figure("How soon do searches find as good a choice?", "recipes measured", "best divergence so far (nats)", data, shapes=shapes,
                    annotations=notes, showlegend=True, legend={"orientation": "h", "y": -0.22}, margin_b=90, xaxis_range=[0, evaluations + 1],
-                   yaxis={"type": "log", "dtick": 1, "exponentformat": "power"}, subtitle="lower is better · a line for each seed")
+                   yaxis={"type": "log", "dtick": "D2", "tickformat": "~g"}, subtitle="lower is better · a line for each seed")
 
 
 def promise(tries: Sequence[tuple[float, float, float, bool]], allowed: float) -> go.Figure:

@@ -22,14 +22,14 @@ from compression.searching.ways import WAYS
 NAMES = {**TITLES, **{name: way.title for name, way in WAYS.items()}}
 
 
-def lost(q: Quality | None) -> tuple[float, float, float] | None:
-    """Points lost, with the ends of the interval."""
-    return None if q is None else tuple(100 * x for x in drop(q))
+def lost(q: Quality | None) -> tuple[float, float, float, bool] | None:
+    """Points lost, with the ends of the interval, and whether all examples were asked."""
+    return None if q is None else (*(100 * x for x in drop(q)), q.complete)
 
 
 def said(q: Quality, kind_of: str) -> str:
     """A loss in words: 0.6 ± 0.4 points on 5,000 validation images."""
-    value, low, high = lost(q)
+    value, low, high, _ = lost(q)
     noun = "points" if q.change else "points of agreement"
     estimated = "≈ " if q.estimated or not q.complete else ""
     return f"{estimated}{value:.2f} ± {(high - low) / 2:.2f} {noun} on {words.examples(kind_of, q.split, q.n, q.of, q.estimated)}"
@@ -176,8 +176,8 @@ def ways(found: Proposal, more: Sequence[Plan], tested: Mapping[str, Plan], spli
                height=max(300, 34 * len(rows) + 130))
     absent = "".join(f" {TITLES[way]} found nothing: {words.plain(reason)}." for way, reason in (found.without or {}).items())
     told = verdict(found, more, tested)
-    explain.beside("budget.ways", f"Bars: 95 % intervals of the paired loss. {split.capitalize()} examples chose.{absent}", told or "Measuring…",
-                   None, lambda: table(found, more, tested))
+    explain.beside("budget.ways", f"Bars: 95 % intervals of the paired loss; hollow while not all examples are asked. {split.capitalize()} examples "
+                   f"chose.{absent}", told or "Measuring…", None, lambda: table(found, more, tested))
     st.markdown(told)
 
 
@@ -220,7 +220,7 @@ def table(found: Proposal, more: Sequence[Plan], tested: Mapping[str, Plan]) -> 
         row = {"way": NAMES[plan.way], "file": words.size(plan.file_bytes), "≈ divergence, added up (nats)": plan.choice.cost}
         for q in (plan.quality, tested[plan.way].quality if plan.way in tested else None):
             if q is not None:
-                value, low, high = lost(q)
+                value, low, high, _ = lost(q)
                 row[f"lost on {q.split} (points)"] = f"{value:.2f} ± {(high - low) / 2:.2f}"
         row["p against the solver"] = float("nan") if pair is None or pair.chance is None else pair.chance
         rows.append(row)

@@ -31,9 +31,10 @@ def race(found: Proposal, key: object, split: str) -> tuple[tuple[Plan, ...], bo
                      args=(owner, asked, lambda: work.racing(net, found, count, seeds, split), True))
     raced: Raced | None = job.latest if mine else None
     if running:
-        share = len(raced.runs) / raced.of if raced else 0.0
-        doing = "Measuring what the searches found" if raced and raced.plans else f"Run {len(raced.runs) if raced else 1} of {len(WAYS) * seeds}"
-        st.progress(min(1.0, share), doing)
+        done, total = sum(map(len, raced.runs.values())) if raced else 0, len(WAYS) * seeds * count
+        left = words.remaining(jobs.eta(done, total, job.seconds))
+        doing = f"{done} of {total} recipes measured{f' · {left}' if left else ''}"
+        st.progress(min(1.0, done / total), "Measuring what the searches found, on all examples" if raced and raced.plans else doing)
     elif mine and job.error:
         st.warning(words.plain(job.error))
     if raced is not None and raced.runs:

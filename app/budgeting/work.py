@@ -1,10 +1,11 @@
 """The Budget page's long work, as generators for jobs: options measured or taken from before, the proposal, its test, and the race."""
 
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import NamedTuple
 
-from app import compute
+from app import compute, jobs, words
 from compression.apply import compress
 from compression.budget import hessian
 from compression.budget.options import Measured, measuring, original_operations, restored
@@ -31,6 +32,13 @@ class Found(NamedTuple):
     proposal: Proposal | None = None
     traces: hessian.Traces | None = None
     why_no_traces: str = ""
+    began: float = 0.0  # when what is being done was begun (time.monotonic)
+
+    @property
+    def told(self) -> str:
+        """What is being done, and how long it may still take."""
+        left = words.remaining(jobs.eta(self.share, 1.0, time.monotonic() - self.began)) if 0.05 < self.share < 1 else ""
+        return f"{self.doing} · {left}" if left else self.doing
 
 
 def steps(chosen: Step) -> tuple[Step, ...]:
@@ -45,25 +53,27 @@ def finding(net: Network, chosen: tuple[Step, ...], then: tuple[Step, ...], wish
     """From dials and a wish to a proposal that is measured."""
     options: list[Option] = []
     for of in chosen:
-        title = method(of.method).title
+        doing, began = f"Measuring the options of {method(of.method).title}, each layer alone", time.monotonic()
         for found in _options(net, steps(of), then):
-            yield Found(f"Measuring the options of {title}, each layer alone", found.done / found.of)
+            yield Found(doing, found.done / found.of, began=began)
         options += found.options
     table = merged([layer.name for layer in net.layers], options, size_of(compress(net, Recipe(), compute.memo())), original_operations(net),
                    {layer.name for layer in net.layers if Recipe(locked=locked).is_locked(layer.name)}, then)
     yield Found("Looking for the best choice", 0.0)
     bench = Bench(net, table, net.data[split], compute.instrument, compute.memo(), locked)
-    curved, why, last = None, "", Proposal(table, wish)
+    curved, why, last, began = None, "", Proposal(table, wish), time.monotonic()
     for proposal in proposing(bench, wish):
+        began = time.monotonic() if proposal and proposal.stage != last.stage else began
         last = proposal or last
-        yield proposal and Found(_doing(proposal), _share(proposal), proposal)
+        yield proposal and Found(_doing(proposal), _share(proposal), proposal, began=began)
     if last.broken:
         return
     if net.context.data is None:
         why = "HAWQ needs training examples for the Hessian, and this network came without."
     else:
+        began = time.monotonic()
         for curved in _traces(net):
-            yield Found("HAWQ: the curvature of the loss, from random directions", curved.probes / curved.of, last)
+            yield Found("HAWQ: the curvature of the loss, from random directions", curved.probes / curved.of, last, began=began)
         last = replace(last, plans=(*last.plans, bench.curved(last, curved.by_layer)))
         for judged in bench.judged(last.plans[-1]):
             last = last if judged is None else replace(last, plans=(*last.plans[:-1], judged))

@@ -41,7 +41,7 @@ def _found(asked: Asked) -> None:
     found = latest.proposal if latest else None
     trouble = asking.why_not(asked)
     if running:
-        left.progress(min(1.0, latest.share if latest else 0.0), latest.doing if latest else "Waiting for other work to take a break…")
+        left.progress(min(1.0, latest.share if latest else 0.0), latest.told if latest else "Waiting for other work to take a break…")
         right.button("Stop, keep what there is", on_click=job.stop, width="stretch", key="budget.stop")
     else:
         if trouble:

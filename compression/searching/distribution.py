@@ -6,6 +6,7 @@ from compression.searching.space import Search, Space
 
 DRAWN, KEPT = 12, 4  # of each generation
 LEARN = 0.4  # share of the table that each generation's best decide
+BESIDE = 0.2  # how likely an option beside a good one becomes
 
 
 def distribution(space: Space, seed: int = 0, drawn: int = DRAWN, kept: int = KEPT) -> Search:
@@ -22,5 +23,7 @@ def distribution(space: Space, seed: int = 0, drawn: int = DRAWN, kept: int = KE
         best = sorted(dict.fromkeys(best), reverse=True)[:kept]
         for i, row in enumerate(table):
             seen = np.bincount([places[i] for _, places in best], minlength=len(row)) / len(best)
-            near = np.convolve(seen, (0.15, 0.7, 0.15), "same") if len(row) > 1 else seen  # options beside a good one are worth a try
+            near = seen.copy()
+            near[1:] += BESIDE * seen[:-1]
+            near[:-1] += BESIDE * seen[1:]
             table[i] = (1 - LEARN) * row + LEARN * near / near.sum()

@@ -1,0 +1,97 @@
+"""The Budget page: from a wish to one step that can be undone, with what was measured; and what it says where nothing can be done."""
+
+import time
+
+from screen import SMALL, cold, healthy, nobody_left, opened, press, put, recipe_of, texts, wait_for_button  # noqa: F401
+
+from app import words
+from app.budgeting import asking
+from compression.apply import compress
+from compression.budget import hessian
+from compression.budget.recorded import recorded
+from compression.recipe import step
+from compression.score import size_of
+from compression.zoo import shipped
+
+
+def wish(at, kb=None, points=None, adds=None):
+    net = shipped.load(SMALL)
+    for key, value in ((f"budget.kb.{net.digest}", kb), ("budget.points", points), (f"budget.adds.{net.digest}", adds)):
+        next(n for n in at.number_input if n.key == key).set_value(value)
+    return at.run()
+
+
+def found(at):
+    press(at, "Find the best recipe" if any(b.label == "Find the best recipe" for b in at.button) else "Look again")
+    return wait_for_button(at, "Look again")
+
+
+def until(at, words_there):
+    for _ in range(600):
+        if words_there in texts(at):
+            return healthy(at)
+        time.sleep(0.1)
+        at.run()
+    raise AssertionError(f"“{words_there}” never came: {texts(at)}")
+
+
+def test_a_wish_becomes_one_step_that_can_be_undone(monkeypatch):
+    monkeypatch.setattr(hessian, "PROBES", 2)
+    at = healthy(opened("budget", net=SMALL, v="1", lock="fc2"))
+    assert "Left as trained, as locked: fc2" in texts(at) and "Not looked for yet" in texts(at)
+    found(wish(at, kb=6.0))
+    said = texts(at)
+    assert "Measured together: loses" in said and "≈ Estimated: a divergence of" in said and "adds up to less" in said
+    assert "Why fc1 got" in said and "HAWQ (Hessian)" in said and "Beside the solver, on validation examples" in said
+    before = recipe_of(at)
+    press(at, "Snapshot")  # the sidebar's and the page's have one name; the page's comes first
+    kept = at.session_state["shelf"][1]
+    press(at, "Apply to")
+    after = recipe_of(at)
+    assert [o.pattern for o in after.overrides] == ["fc1"] and after.locked == ("fc2",) and len(at.session_state["history"].past) == 1
+    net = shipped.load(SMALL)
+    size = size_of(compress(net, after))
+    assert size <= 6_000 and f"**{words.size(size)}**" in said and kept.file_bytes == size and kept.judged.split == "validation"
+    assert "The recipe on screen is this one already." in texts(healthy(at))
+    press(at, "budget ")
+    assert recipe_of(at) == before
+
+
+def test_a_report_on_test_examples_and_a_race(monkeypatch):
+    monkeypatch.setattr(hessian, "PROBES", 2)
+    at = opened("budget", net=SMALL, v="1")
+    found(wish(at, kb=2.6, points=None))
+    press(at, "Report on test")
+    until(at, "Beside the solver, on test examples")
+    put(at, "budget.count", 30)
+    press(at, "Race")
+    wait_for_button(at, "Race again")
+    assert "Each search had 30 recipes measured on 256 validation examples" in texts(at)
+    assert all(name in texts(at) for name in ("NSGA-II", "TPE", "Particle filter"))
+
+
+def test_a_promise_is_looked_for_and_what_is_impossible_says_what_to_do(monkeypatch):
+    monkeypatch.setattr(hessian, "PROBES", 2)
+    at = opened("budget", net=SMALL, v="1")
+    found(wish(at, points=3.0))
+    assert "recipes measured together, on validation examples" in texts(at)
+    found(wish(at, kb=0.1))
+    assert any("the least these options come to is" in w.value for w in at.warning), [w.value for w in at.warning]
+    wish(at)
+    assert any("Say what the network may cost" in i.value for i in at.info)
+    put(at, "budget.dials", ["bits"])
+    wish(at, adds=0.001)
+    assert any("Only a lower rank saves multiply-adds" in i.value for i in at.info)
+    start = next(b for b in at.button if b.key == "budget.start")
+    assert start.disabled
+
+
+def test_settings_in_words():
+    assert [asking.setting(s) for s in (None, step("quantization.uniform", bits=3), step("pruning.magnitude", sparsity=0.5),
+                                        step("lowrank.svd", rank=0.4))] == ["original", "3 bit", "50 % zero", "rank 40 %"]
+
+
+def test_what_was_recorded_is_there_before_anything_is_run():
+    at = healthy(opened("budget", net="resnet-20", v="1"))
+    rows = recorded(shipped.load("resnet-20"))["budgets"][-1]["ways"]
+    assert f"the solver loses **{100 * rows['exact']['test']['drop']:.2f} points**" in texts(at) and "Not looked for yet" in texts(at)
