@@ -79,7 +79,7 @@ def test_a_promise_is_looked_for_and_what_is_impossible_says_what_to_do(monkeypa
     assert any("the least these options come to is" in w.value for w in at.warning), [w.value for w in at.warning]
     wish(at)
     assert any("Say what the network may cost" in i.value for i in at.info)
-    put(at, "budget.dials", ["bits"])
+    put(at, "budget.dials", ["Bits per weight: Uniform quantization"])
     wish(at, adds=0.001)
     assert any("Only a lower rank saves multiply-adds" in i.value for i in at.info)
     start = next(b for b in at.button if b.key == "budget.start")

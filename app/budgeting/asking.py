@@ -38,13 +38,13 @@ def show() -> Asked:
     kb = f"budget.kb.{net.digest}"
     state.remember(kb, lambda: float(f"{SMALL * original.original_bytes / 1e3:.2g}"))
     size, lose, adds = st.columns(3)
-    most_kb = size.number_input("File at most (KB)", 0.0, None, step=1.0, format="%.1f", key=kb, persist_state="session", placeholder="any size",
+    most_kb = size.number_input("File at most (KB)", 0.0, None, None, 1.0, format="%.1f", key=kb, persist_state="session", placeholder="any size",
                                 help=f"Of the written file; the original takes {words.size(original.original_bytes)}. Empty it for any size.")
     most_lost = lose.number_input("Lose at most (points)", 0.0, 100.0, None, 0.5, format="%.1f", key="budget.points", persist_state="session",
                                   placeholder="any number", help="The upper end of the measured 95 % interval keeps within it. The smallest such "
                                                                  "file is looked for.")
     counted = original.original_multiply_adds
-    most_adds = adds.number_input("Multiply-adds at most (M)", 0.0, None, None, step=0.1, format="%.2f", key=f"budget.adds.{net.digest}",
+    most_adds = adds.number_input("Multiply-adds at most (M)", 0.0, None, None, 0.1, format="%.2f", key=f"budget.adds.{net.digest}",
                                   persist_state="session", placeholder="any number", disabled=counted is None,
                                   help="Only a lower rank saves them." + (f" The original takes {words.many(counted)}." if counted else
                                                                           " They cannot be counted without an example of the inputs."))

@@ -55,7 +55,7 @@ def finding(net: Network, chosen: tuple[Step, ...], then: tuple[Step, ...], wish
     for of in chosen:
         doing, began = f"Measuring the options of {method(of.method).title}, each layer alone", time.monotonic()
         for found in _options(net, steps(of), then):
-            yield Found(doing, found.done / found.of, began=began)
+            yield found and Found(doing, found.done / found.of, began=began)
         options += found.options
     table = merged([layer.name for layer in net.layers], options, size_of(compress(net, Recipe(), compute.memo())), original_operations(net),
                    {layer.name for layer in net.layers if Recipe(locked=locked).is_locked(layer.name)}, then)
@@ -81,7 +81,7 @@ def finding(net: Network, chosen: tuple[Step, ...], then: tuple[Step, ...], wish
     yield Found("", 1.0, last, curved, why)
 
 
-def _options(net: Network, tried: tuple[Step, ...], then: tuple[Step, ...]) -> Iterator[Measured]:
+def _options(net: Network, tried: tuple[Step, ...], then: tuple[Step, ...]) -> Iterator[Measured | None]:
     """The options of one dial, from disk where they were measured before; divergences that a Sensitivity scan found are taken over."""
     disk, taught = compute.kept_on_disk(), net.context.digest
     key = f"options-1-{net.digest}-{tried}-{then}-{taught}"
@@ -97,14 +97,9 @@ def _options(net: Network, tried: tuple[Step, ...], then: tuple[Step, ...]) -> I
 def _scanned(net: Network, tried: tuple[Step, ...]) -> dict[tuple[str, Step], float]:
     """Divergences by layer and step out of a scan on the Sensitivity page, if there was one with these settings."""
     name, which = tried[0].method, dial(tried[0].method)
-    values = rungs(name, which)
-    plain = [step(name, **{which: value}) for value in values]
-    cells = [(layer.name, s) for layer in net.layers for s in plain]
-    for data in net.data.values():
-        kept = compute.kept_on_disk().get(f"scan-2-{net.digest}-{name}-{which}-{values}-{data.digest}")
-        if kept is not None and len(kept["nats"]) == len(cells):
-            return {cell: max(0.0, nats) for cell, nats in zip(cells, kept["nats"].tolist()) if nats == nats and cell[1] in tried}
-    return {}
+    held = tuple((knob, value) for knob, value in tried[0].knobs if knob != which)
+    scans = (compute.scanned(net, name, which, rungs(name, which), split, held) for split in net.data)
+    return {(c.layer, c.step): max(0.0, c.nats) for found in scans if found is not None for c in found.cells if c.nats == c.nats}
 
 
 def _traces(net: Network) -> Iterator[hessian.Traces]:

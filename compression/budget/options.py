@@ -14,14 +14,15 @@ from compression import measure
 from compression.apply import Compressed, compress, really_smaller, smaller
 from compression.budget.tables import Option
 from compression.chains import stages
+from compression.crew import LOOKED_AT
 from compression.engine.grid import Bank
 from compression.engine.instrument import Arrays, Instrument
 from compression.engine.scan import ranking
+from compression.method import Layer
 from compression.network import Network
 from compression.recipe import Recipe, Step
 from compression.registry import dial
 from compression.score import size_of
-from compression.sensitivity import LOOKED_AT
 
 
 @dataclass(frozen=True, eq=False)
@@ -52,8 +53,8 @@ def restored(network: Network, steps: Sequence[Step], arrays: Mapping[str, np.nd
 
 
 def measuring(instrument: Instrument, steps: Sequence[Step], then: tuple[Step, ...] = (),
-              known: Mapping[tuple[str, Step], float] | None = None) -> Iterator[Measured]:
-    """Every layer under every step; the last Measured is complete.
+              known: Mapping[tuple[str, Step], float] | None = None) -> Iterator[Measured | None]:
+    """Every layer under every step; None while a method prepares. The last Measured is complete.
 
     then: steps that follow where bits are set, which cost no answers but change the bytes. known: divergences that a sensitivity scan of
     this network found, by layer and step.
@@ -65,6 +66,9 @@ def measuring(instrument: Instrument, steps: Sequence[Step], then: tuple[Step, .
     found: dict[int, Option] = {}
     cells = len(bank.cells)
     for i in bank.fill():
+        if i is None:
+            yield None
+            continue
         if i not in bank.refused:
             layer, form = net.layer(bank.cells[i].layer), bank.stored[i]
             alone = Compressed(plain.network, plain.recipe, {**plain.encoded, layer.name: form}, {})
@@ -88,6 +92,6 @@ def original_operations(network: Network) -> int | None:
     return None if network.example is None else measure.multiply_adds(network.module, network.example)
 
 
-def _shorter(network: Network, alone: Compressed, layer) -> bool:
+def _shorter(network: Network, alone: Compressed, layer: Layer) -> bool:
     """Whether a stored form becomes a chain of smaller layers, so that it changes the multiply-adds."""
     return bool(stages(alone.encoded[layer.name])) and really_smaller(network, layer)
