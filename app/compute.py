@@ -221,12 +221,21 @@ def operations(net: Network, recipe: Recipe) -> int | None:
     return kept(key, lambda: measure.multiply_adds(smaller(compressed(net, recipe)), net.example))
 
 
-def timing(net: Network, recipe: Recipe) -> Iterator[measure.Latency | None]:
-    """How long the really smaller network takes beside the original, one result for each size of batch."""
-    other = smaller(complete(net, recipe))
+def timing(net: Network, recipe: Recipe, beside: Network | None = None) -> Iterator[measure.Latency | None]:
+    """How long the really smaller network takes beside the original, or another one, a result for each size of batch; kept for this start."""
+    other, done = smaller(complete(net, recipe)), []
     given = next((data.inputs for data in net.data.values()), net.example)
     for batch in BATCHES:
-        yield from measure.latency(net.module, other, given[:batch] if len(given) >= batch else given[:1].expand(batch, *given.shape[1:]))
+        inputs = given[:batch] if len(given) >= batch else given[:1].expand(batch, *given.shape[1:])
+        for found in measure.latency((beside or net).module, other, inputs):
+            done += [found] if found is not None else []
+            yield found
+    memo()["timed", net.digest, fingerprint(net, recipe), (beside or net).digest] = tuple(done)
+
+
+def timed(net: Network, recipe: Recipe, beside: Network | None = None) -> tuple[measure.Latency, ...]:
+    """The newest timings of a recipe on this machine, one for each size of batch; none where it was not timed."""
+    return memo().get(("timed", net.digest, fingerprint(net, recipe), (beside or net).digest), ())
 
 
 def found(net: Network, recipe: Recipe, split: str) -> Quality | None:

@@ -74,6 +74,12 @@ TEXTS = {
     "budget.promise": Why("Why is the file not smaller still?",
                           "The promise is kept by the upper end of the interval, not by the middle: with these examples a smaller file might "
                           "lose more than was allowed. More examples would narrow the interval.", "1", "McNemar 1947"),
+    "parallel": Why("Why so many axes at once?",
+                    "A recipe is more than its size and its accuracy. Lines that run together share settings; where they cross between two axes, "
+                    "more of the one goes with less of the other.", "1", "Inselberg 1985, The Plane with Parallel Coordinates"),
+    "tried": Why("Why keep what did not work?",
+                 "Compression is a search by hand: most steps are taken back. Seen together, they tell which turn cost most, and no recipe that "
+                 "was better is lost.", "1", "Heer et al. 2008, Graphical Histories for Visualization"),
     "tradeoff": Why("Why is there no best recipe?",
                     "Smaller and more accurate pull apart. The front holds the recipes that nothing measured beats in both; which of them "
                     "is right depends on what a point is worth.", "1", "Deb et al. 2002, NSGA-II"),

@@ -197,39 +197,6 @@ def curves(layers: Sequence[str], rungs: Sequence[str], accuracy: np.ndarray, ha
                             "margin": {"l": 60, "r": 16, "t": 16, "b": 24}} | layout)
 
 
-def tradeoff(dots: Sequence[Mapping[str, object]], front: Sequence[int], knee: int | None, here: Mapping[str, object] | None,
-             original: Mapping[str, object] | None, tolerance: float, measure: str) -> go.Figure:
-    """Accuracy against file size. Each dot {"kb", "good", "low", "high", "said"} in shares; front joined by steps."""
-    figure = _figure("What is the best deal?", "file size (KB), logarithmic", f"{measure} (%)", hovermode="closest")
-    if original:
-        figure.add_hline(100 * original["good"] - tolerance, line={"color": OLD, "dash": "dot", "width": 1},
-                         annotation_text="allowed drop", annotation_position="bottom right", annotation_font_size=12)
-
-    def scatter(rows: Sequence[Mapping[str, object]], numbers: Sequence[int], **style: object) -> None:
-        good = np.array([100 * float(r["good"]) for r in rows])
-        error = {"type": "data", "symmetric": False, "array": np.array([100 * float(r["high"]) for r in rows]) - good,
-                 "arrayminus": good - np.array([100 * float(r["low"]) for r in rows]), "thickness": 1, "width": 2, "color": OLD}
-        figure.add_scatter(x=[r["kb"] for r in rows], y=good, error_y=error, customdata=list(numbers), text=[r["said"] for r in rows],
-                           hovertemplate="%{text}<br>%{x:,.1f} KB, %{y:.1f} %<extra></extra>", **style)
-
-    rest = [i for i in range(len(dots)) if i not in set(front)]
-    scatter([dots[i] for i in rest], rest, mode="markers", name="dominated",
-            marker={"size": 8, "color": "rgba(0,0,0,0)", "line": {"color": OLD, "width": 1.5}})
-    scatter([dots[i] for i in front], front, mode="lines+markers", name="front", line={"color": BEST, "shape": "hv"},
-            marker={"size": 9, "color": BEST})
-    if knee is not None:
-        scatter([dots[knee]], [knee], mode="markers", name="knee",
-                marker={"size": 19, "symbol": "circle-open", "color": GONE, "line": {"width": 2.5}})
-    if original:
-        scatter([original], [-2], mode="markers+text", name="original", textposition="top center",
-                marker={"size": 15, "symbol": "star", "color": OLD})
-    if here:
-        scatter([here], [-1], mode="markers", name="you are here", marker={"size": 14, "symbol": "diamond", "color": NEW})
-    figure.update_xaxes(type="log")
-    figure.update_layout(showlegend=True, legend={"orientation": "h", "y": -0.2}, margin={"l": 60, "r": 16, "t": 44, "b": 80})
-    return figure
-
-
 def ladder(labels: Sequence[str], sizes: Sequence[float], sqnr: Sequence[float], here: int | None, dial: str,
            trained: int | None = None) -> go.Figure:
     """One dial from end to end: the layer's bytes against its error, a dot a rung, the present one marked; trained: bytes before."""

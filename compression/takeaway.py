@@ -8,7 +8,7 @@ from compression import export, measure
 from compression.apply import Compressed
 from compression.evaluate import Quality
 from compression.network import Network
-from compression.recipe import Recipe, to_json
+from compression.recipe import Override, Recipe, Step, to_json
 from compression.registry import method
 from compression.zoo import shipped
 
@@ -39,6 +39,35 @@ def apply_py(network: Network, recipe: Recipe, compressed: Compressed, quality: 
     shape = None if network.example is None else tuple(network.example.shape[1:])
     return SCRIPT.format(title=_one_line(network.title), name=name, digest=network.digest, recipe=to_json(recipe), nbytes=len(packed),
                          sha=hashlib.sha256(packed).hexdigest(), shown=shown, shape=shape)
+
+
+def as_python(network: Network, recipe: Recipe, split: str) -> str:
+    """A few lines that measure a recipe with this project's library: bytes, and the accuracy on all examples of a split."""
+    shape = None if network.example is None else tuple(network.example.shape[1:])
+    opened = ("from compression.zoo import shipped\n", f'network = shipped.load("{network.name}")') if network.name in shipped.available() else (
+        "from pathlib import Path\n\nfrom compression.own.opening import open_files\n",
+        f'network = open_files(("weights.pt", Path("weights.pt").read_bytes()), None, None, {shape!r})[0]  # your file')
+    parts = [f"    ({', '.join(_step(s) for s in recipe.default if not s.off)},)," if any(not s.off for s in recipe.default) else ""]
+    parts += [f"    overrides=({' '.join(_override(o) + ',' for o in recipe.overrides)})," if recipe.overrides else ""]
+    parts += [f"    locked={recipe.locked!r}," if recipe.locked else "", f"    seed={recipe.seed}," if recipe.seed else ""]
+    parts += [f"    first=({' '.join(_step(s) + ',' for s in recipe.first)})," if recipe.first else ""]
+    parts += [f"    repairs={recipe.repairs!r}," if recipe.repairs else ""]
+    body = "\n".join(part for part in parts if part)
+    written = f"Recipe(\n{body}\n)" if body else "Recipe()"
+    names = [name for name in ("Override", "Recipe", "Step", "step") if f"{name}(" in written]
+    return (f"from compression.recipe import {', '.join(names)}\nfrom compression.score import score\n{opened[0]}\n{opened[1]}\nrecipe = {written}\n"
+            f"result = score(network, recipe, {split or None!r})\nprint(result.file_bytes, result.original_bytes)\n"
+            + ("print(result.quality.accuracy or result.quality.agreement, result.quality.n)\n" if split else ""))
+
+
+def _step(given: Step) -> str:
+    knobs = "".join(f", {name}={value!r}" for name, value in given.knobs)
+    return f'step("{given.method}"{knobs})' if given.on else f'Step("{given.method}", {given.knobs!r}, on=False)'
+
+
+def _override(given: Override) -> str:
+    steps = "".join(f"{_step(s)}, " for s in given.steps)
+    return f"Override({given.pattern!r}, ({steps.rstrip()}){', whole=True' if given.whole else ''})"
 
 
 def _one_line(title: str) -> str:

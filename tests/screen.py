@@ -53,7 +53,7 @@ def control(at, key):
 
 
 def widget(at, key):
-    for kind in (at.select_slider, at.segmented_control, at.pills, at.selectbox, at.toggle, at.number_input):
+    for kind in (at.select_slider, at.segmented_control, at.pills, at.selectbox, at.multiselect, at.toggle, at.number_input):
         for found in kind:
             if found.key == key:
                 return found

@@ -3,7 +3,6 @@
 import re
 import time
 
-import pytest
 from screen import OPENING, SMALL, agrees, cold, edit, healthy, measured, nobody_left, opened, press, put, recipe_of, texts, turned, wait_for_button  # noqa: F401 (two of them are fixtures)
 
 from app import compute, words
@@ -75,47 +74,6 @@ def test_the_limit_of_each_layer_is_found_by_halving():
     press(at, "Start scan")
     wait_for_button(at, "Scan again")
     assert "if more never helps" in texts(healthy(at))
-
-
-def test_a_study_runs_to_its_end_and_its_table_agrees_with_plain_python():
-    at = opened("trade-off", net=SMALL)
-    assert "No study yet" in texts(at)
-    put(at, "study.until", "all examples")
-    press(at, "Measure the recipes")
-    wait_for_button(at, "Measure again")
-    assert "36 of 36 recipes measured" in texts(at)
-    table = at.dataframe[0].value
-    assert len(table) == 36
-    net = shipped.load(SMALL)
-    for row in (0, 17, 35):
-        found = re.fullmatch(r"(?:(\d+) % zero)?(?:, )?(?:(\d+) bit)?|original", table["recipe"][row])
-        sparsity, bits = int(found[1] or 0) / 100, int(found[2] or 32)
-        recipe = Recipe((step("pruning.magnitude", sparsity=sparsity), step("quantization.uniform", bits=bits)))
-        done = compress(net, recipe)
-        assert table["size KB"][row] == pytest.approx(len(pack(done)) / 1e3)
-        quality = list(evaluate(net, changed(done, done.weights()), net.data["validation"]))[-1].quality
-        assert table["accuracy %"][row] == pytest.approx(100 * quality.accuracy.value)
-    best = table[table["on the front"]].sort_values("size KB")
-    assert best["accuracy %"].is_monotonic_increasing
-    for _, row in table.iterrows():
-        beaten = ((table["size KB"] <= row["size KB"]) & (table["accuracy %"] >= row["accuracy %"])
-                  & ((table["size KB"] < row["size KB"]) | (table["accuracy %"] > row["accuracy %"]))).any()
-        assert row["on the front"] == (not beaten) or not row["on the front"]
-
-
-def test_a_stopped_study_keeps_what_it_has():
-    at = opened("trade-off")
-    press(at, "Measure the recipes")
-    for _ in range(600):
-        if any(re.match(r"Stop, keep [1-9]", b.label) for b in at.button):
-            break
-        time.sleep(0.1)
-        at.run()
-    press(at, "Stop")
-    wait_for_button(at, "Measure again")
-    kept = re.search(r"(\d+) of 36 recipes measured", texts(at))
-    assert 1 <= int(kept[1]) < 36
-    assert len(at.dataframe[0].value) == int(kept[1])
 
 
 def test_two_people_share_no_state():

@@ -4,6 +4,8 @@ import numpy as np
 import pytest
 
 from compression.budget.problem import Limit, Problem
+from compression.search import front
+from compression.searching.pareto import pareto
 from compression.searching.space import Space, race
 from compression.searching.ways import WAYS
 
@@ -62,3 +64,44 @@ def test_where_little_is_to_be_tried_a_search_ends(name):
 def test_what_cannot_fit_is_refused():
     with pytest.raises(ValueError, match="no choice"):
         Space(Problem((np.array([0.0]),), (Limit("bytes", (np.array([2.0]),), 1.0),))).drawn(np.random.default_rng(0))
+
+
+def test_a_search_for_a_front_finds_more_than_uniform_settings_and_random_draws():
+    """Places cost most in late coordinates and are worth the same everywhere, so that uniform settings are far from the front."""
+    counts = (OPTIONS,) * LAYERS
+    answer = lambda p: (float((WORTH * np.array(p)).sum()), float(np.sqrt(np.array(p)).sum()))  # noqa: E731
+    uniform = {p: answer(p) for p in [(i,) * LAYERS for i in range(OPTIONS)]}
+
+    def ran(seed, most=200):
+        found, search = dict(uniform), pareto(counts, uniform, seed)
+        asked = next(search)
+        while len(found) < most:
+            assert asked not in found and all(0 <= p < OPTIONS for p in asked)
+            found[asked] = answer(asked)
+            asked = search.send(found[asked])
+        return found
+
+    def area(found):
+        """Under the front: the mean over budgets of the most that is had for so much."""
+        return np.mean([max(good for cost, good in found.values() if cost <= most) for most in np.linspace(5, 60, 45)])
+
+    def drawn(seed):
+        rng = np.random.default_rng(seed)
+        return uniform | {p: answer(p) for p in (tuple(map(int, rng.integers(OPTIONS, size=LAYERS))) for _ in range(194))}
+
+    assert list(ran(0)) == list(ran(0)) != list(ran(1))
+    assert min(area(ran(seed)) for seed in range(5)) > max(area(drawn(seed)) for seed in range(5)) > area(uniform)
+    assert len(front(ran(0).values(), lambda f: f[0], lambda f: f[1])) > 2 * len(uniform)
+
+
+def test_a_search_for_a_front_ends_where_nothing_is_new_and_needs_a_beginning():
+    search, asked = pareto((2, 2), {(0, 0): (0.0, 0.0)}), set()
+    try:
+        place = next(search)
+        while True:
+            asked.add(place)
+            place = search.send((float(sum(place)), float(sum(place))))
+    except StopIteration:
+        assert asked == {(0, 1), (1, 0), (1, 1)}
+    with pytest.raises(ValueError, match="at least one"):
+        next(pareto((2,), {}))

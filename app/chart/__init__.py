@@ -51,7 +51,8 @@ def install(folder: Path = STATIC) -> Path:
 
 
 def show(
-    figure: go.Figure, key: str, alt: str, height: int = 320, on_click: Callable[[dict], None] | None = None, narrow: int = 0
+    figure: go.Figure, key: str, alt: str, height: int = 320, on_click: Callable[[dict], None] | None = None, narrow: int = 0,
+    on_brush: Callable[[list[list[list[float]] | None]], None] | None = None,
 ) -> None:
     """Draw `figure` under `key`, `height` pixels high and as wide as its container.
 
@@ -65,6 +66,9 @@ def show(
 
     `on_click` is called before the next run with the mark that was clicked: {"curve", "point", "x", "y", "customdata"};
     "point" is an index, or [row, column] on a heat map.
+
+    `on_brush` is called in the same way when axes of parallel coordinates are brushed, with the intervals of each axis,
+    or None for an axis that is not brushed.
     """
     install()
     spec = figure.to_dict()
@@ -81,4 +85,5 @@ def show(
         },
         height="content" if narrow else height,
         on_click_change=lambda: on_click(st.session_state[key]["click"]) if on_click else None,
+        on_brush_change=lambda: on_brush(st.session_state[key]["brush"]) if on_brush else None,
     )

@@ -147,7 +147,10 @@ class Chart {
     const layout = letters() === 16 ? placed : grown(placed, letters() / 16)
     const fresh = { uirevision: "kept", ...layout, template, width, height: this.height }
     await this.plotly.react(this.plot, data, fresh, { displayModeBar: false, displaylogo: false })
-    if (this.root.dataset.state !== "ready") this.plot.on("plotly_click", event => this.click(event))
+    if (this.root.dataset.state !== "ready") {
+      this.plot.on("plotly_click", event => this.click(event))
+      this.plot.on("plotly_restyle", ([change]) => this.brush(change))
+    }
     this.root.dataset.state = "ready"
     this.root.dataset.draws = Number(this.root.dataset.draws ?? 0) + 1
   }
@@ -161,6 +164,13 @@ class Chart {
       y: mark.y ?? mark.value ?? null,
       customdata: mark.customdata ?? null,
     })
+  }
+
+  // Of one interval Plotly gives [low, high], of several [[low, high], …].
+  brush(change) {
+    if (!Object.keys(change).some(key => key.includes("constraintrange"))) return
+    const several = range => range?.length ? (Array.isArray(range[0]) ? range : [range]) : null
+    this.send("brush", this.plot.data[0].dimensions.map(each => several(each.constraintrange)))
   }
 
   save() {

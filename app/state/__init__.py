@@ -29,6 +29,7 @@ from app.state.session import (
     solo,
     split,
     stand_in,
+    tried,
     value,
     version,
     wanted,
@@ -62,6 +63,6 @@ __all__ = [
     "learn", "link", "load", "network", "note", "notes", "open_network", "outdated", "owner", "passing", "picks", "pin", "presenting",
     "publish", "recall", "recipe", "redo", "release_pins", "remember", "remove", "reset", "restore", "set_focus", "set_recipe", "shadow",
     "shelf", "show_focus", "show_preset", "show_sides", "shown", "side_recipe", "side_word", "sides", "solo", "split", "stamp", "stand_in",
-    "suggest_repairs", "swap", "switch_coding", "switch_solo", "take", "titles", "toggle_coding", "turn", "turn_first", "turn_repair",
+    "suggest_repairs", "swap", "switch_coding", "switch_solo", "take", "titles", "toggle_coding", "tried", "turn", "turn_first", "turn_repair",
     "undo", "value", "version", "wanted", "with_whole", "write",
 ]

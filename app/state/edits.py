@@ -9,7 +9,7 @@ import streamlit as st
 from app.changes import said
 from app.dials import complete, folded, opening
 from app.state.mirror import mirror, set_focus
-from app.state.session import history, network, picks, recipe, solo
+from app.state.session import history, network, picks, recipe, solo, tried
 from compression.method import Value
 from compression.recipe import Override, Recipe, Step
 
@@ -18,7 +18,8 @@ def commit(new: Recipe, words: str = "") -> None:
     """Make a recipe the one on screen, as one step. words: what the step did; found out from both recipes where empty."""
     ss, new = st.session_state, complete(new)
     if new != ss.recipe:
-        ss.history = history().after(ss.recipe, words or said(ss.recipe, new))
+        words = words or said(ss.recipe, new)
+        ss.history, ss.tried = history().after(ss.recipe, words), tried().after(ss.recipe, new, words)
         ss.recipe = new
 
 

@@ -55,6 +55,7 @@ def open_network(name: str) -> None:
     if ss.history.past or ss.history.future:
         ss.passing = "Another network is open; the steps made before can no longer be undone."
     ss.history = History()
+    ss.pop("tried", None)
     mirror()
 
 

@@ -7,7 +7,7 @@ from typing import Any
 import streamlit as st
 
 from app import compute
-from app.history import History
+from app.history import History, Node, Tried
 from app.state import heard
 from compression.network import Network
 from compression.recipe import Recipe, Step
@@ -61,6 +61,11 @@ def solo() -> str:
 def history() -> History:
     """What can be undone and done again."""
     return st.session_state.history
+
+
+def tried() -> Tried:
+    """All recipes that were on screen since this network was opened."""
+    return remember("tried", lambda: Tried((Node(recipe(), None, "start"),)))
 
 
 def split() -> str:

@@ -229,36 +229,6 @@ def test_a_scan_fills_stops_and_pins(visit, server, settled):
     assert numbers(other, "scan-heat", 0) == kept
 
 
-ALONE = """() => {  // the measured dot farthest from every other mark: [its number, x, y] in pixels of the plotting area
-    const plot = document.querySelector('.st-key-study-chart .chart-plot'), {xaxis, yaxis} = plot._fullLayout
-    const marks = plot._fullData.flatMap(trace => Array.from(trace.x).map((x, i) => [trace.customdata[i], xaxis.d2p(x), yaxis.d2p(trace.y[i])]))
-    const gap = one => Math.min(...marks.filter(two => two[0] !== one[0]).map(two => Math.hypot(one[1] - two[1], one[2] - two[2])))
-    return marks.filter(mark => mark[0] >= 0).sort((a, b) => gap(b) - gap(a))[0]
-}"""
-
-
-def test_measured_recipes_appear_with_their_front_and_load_on_a_click(visit, server, settled):
-    page = visit(server, path=f"/?net={SMALL}")
-    drawn(page, "lens")
-    go(page, "Trade-off", settled)
-    page.get_by_role("button", name="Measure the recipes").click()
-    page.get_by_role("button", name="Measure again").wait_for(timeout=PATIENCE)
-    drawn(page, "study-chart")
-    count = "() => document.querySelector('.st-key-study-chart .chart-plot')._fullData?.slice(0, 2).reduce((n, t) => n + t.x.length, 0)"
-    page.wait_for_function(f"() => ({count})() === 36", timeout=PATIENCE)
-    traces = page.evaluate("Array.from(document.querySelector('.st-key-study-chart .chart-plot')._fullData).map(t => t.name)")
-    assert traces[:3] == ["dominated", "front", "knee"] and {"original", "you are here"} <= set(traces)
-    number, x, y = page.evaluate(ALONE)
-    page.locator(".st-key-study-chart .nsewdrag").click(position={"x": x, "y": y})
-    bits, sparsity = divmod(number, 6)
-    recipe = Recipe((step("pruning.magnitude", sparsity=(0.0, 0.3, 0.5, 0.7, 0.8, 0.9)[sparsity]),
-                     step("quantization.uniform", bits=(32, 8, 5, 4, 3, 2)[bits])))
-    page.wait_for_function("before => location.search !== before", arg="?" + page.url.split("?")[1] if number != 2 else "", timeout=PATIENCE)
-    go(page, "Explore", settled)
-    layer = max(shipped.load(SMALL).layers, key=lambda layer: layer.weight.numel()).name
-    shows(page, SMALL, recipe, layer)
-
-
 class Code:
     """What runs when it is unpickled."""
 
