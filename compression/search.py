@@ -20,6 +20,7 @@ from compression.score import size_of
 T = TypeVar("T")
 Number = Callable[[Any], float]  # what is read off a point
 
+
 @dataclass(frozen=True)
 class Point:
     """One recipe with what it weighs and how it answers."""

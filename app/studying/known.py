@@ -9,6 +9,7 @@ import numpy as np
 
 from app import compute, readiness
 from app.readiness import Piece
+from compression.cluster.where import HERE, Where
 from compression.evaluate import Estimate, Quality
 from compression.network import Network
 from compression.recipe import Recipe
@@ -45,14 +46,14 @@ def keep(net: Network, point: Point, split: str) -> None:
     compute.kept_on_disk()[repr(key)] = {"point": np.array(json.dumps(plain))}
 
 
-def measuring(net: Network, recipes: Sequence[Recipe], split: str, close: float) -> Iterator[Point | Piece | None]:
-    """Measure recipes, each kept as it comes: what is to be prepared first, then one point a recipe."""
-    for recipe in recipes:
+def measuring(net: Network, recipes: Sequence[Recipe], split: str, close: float, on: Where = HERE) -> Iterator[Point | Piece | None]:
+    """Measure recipes, each kept as it comes: what is to be prepared first, then one point a recipe. on: where; elsewhere prepares there."""
+    for recipe in recipes if on == HERE else ():
         there, chains = readiness.wanted(net, recipe)
         left = readiness.unready(there, chains)
         if left:
             yield from readiness.preparing(there, left)
-    for point in compute.studying(net, list(recipes), split, close):
+    for point in compute.studying(net, list(recipes), split, close, on):
         if point is not None:
             keep(net, point, split)
         yield point

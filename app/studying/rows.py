@@ -11,6 +11,7 @@ from app.studying.axes import Row
 from app.studying.known import close_enough, known, measuring
 from app.studying.plan import Plan, Study, at_random, in_turns, sweeps, told
 from compression.apply import compress
+from compression.cluster.where import HERE, Where
 from compression.network import Network
 from compression.recipe import Recipe
 from compression.score import size_of
@@ -108,9 +109,9 @@ def settings(net: Network, recipe: Recipe) -> tuple[float, ...]:
     return compute.kept(("settings", net.digest, recipe), mean)
 
 
-def studying(net: Network, split: str, wish: Wish, missing: Sequence[tuple[Network, Recipe]]) -> Iterator[Point | Piece | None]:
-    """Measure what is missing, then search on."""
-    yield from measuring(net, [recipe for there, recipe in missing if there is net], split, wish.close)
+def studying(net: Network, split: str, wish: Wish, missing: Sequence[tuple[Network, Recipe]], on: Where = HERE) -> Iterator[Point | Piece | None]:
+    """Measure what is missing, there or elsewhere, then search on: that goes one by one, here."""
+    yield from measuring(net, [recipe for there, recipe in missing if there is net], split, wish.close, on)
     for other, recipe in missing:
         if other is not net:
             yield from measuring(other, [recipe], split, wish.close)

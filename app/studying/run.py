@@ -5,7 +5,7 @@ from typing import NamedTuple
 
 import streamlit as st
 
-from app import compute, jobs, state, waiting, words
+from app import compute, jobs, state, waiting, words, workplace
 from app.readiness import Piece
 from app.studying import rows
 from app.studying.axes import Row
@@ -31,14 +31,16 @@ def measuring(wish: Wish, found: Shown, trouble: str) -> bool:
     job = jobs.long.find(owner)
     task = Task(net.digest, net.data[split].digest, wish, len(found.missing) + wish.search)
     mine = job is not None and job.key[:3] == task[:3]
-    left, right = st.columns([3, 1], vertical_alignment="center")
+    left, middle, right = st.columns([6, 3, 3], vertical_alignment="bottom")
     if job is not None and job.running:
         left.progress(*_progress(job))
         right.button(f"Stop, keep {_count(job)}", key="study.stop", on_click=job.stop, width="stretch")
         return True
+    with middle:
+        on = workplace.choose()
 
     def start() -> None:
-        jobs.long.submit(owner, task, lambda: rows.studying(net, split, wish, found.missing), again=True)
+        jobs.long.submit(owner, task, lambda: rows.studying(net, split, wish, found.missing, on), again=True)
 
     known = found.total - len(found.missing)
     if trouble:
