@@ -108,19 +108,20 @@ def size_bars(names: Sequence[str], before: Sequence[float], after: Sequence[flo
     """Bytes of each layer: outline before, fill after, network order from the top."""
     kb_before, kb_after, names = np.asarray(before) / 1e3, np.asarray(after) / 1e3, list(names)
     largest = float(max(kb_before.max(initial=0), kb_after.max(initial=0), 1e-3))
-    common = {"type": "bar", "y": names, "orientation": "h", "customdata": names}
-    ends = [{"x": largest * 1.02, "y": name, "text": _three(value), "showarrow": False, "xanchor": "left", "font": {"size": 12}}
-            for name, value in zip(names, kb_after, strict=True)]
+    places = list(range(len(names)))  # not the names: a layer may be called 1, and a note's y of "1" would be a place
+    common = {"type": "bar", "y": places, "orientation": "h", "customdata": names}
+    ends = [{"x": largest * 1.02, "y": i, "text": _three(value), "showarrow": False, "xanchor": "left", "font": {"size": 12}}
+            for i, value in enumerate(kb_after)]
     return _figure(
         "Where are the bytes?", "size (KB)", "",
         [
             {**common, "x": kb_before, "marker": {"color": "rgba(118,118,118,0.18)", "line": {"color": OLD, "width": 1.5}},
-             "hovertemplate": "%{y}: %{x:,.2f} KB before<extra></extra>"},
-            {**common, "x": kb_after, "marker": {"color": NEW}, "width": 0.5, "hovertemplate": "%{y}: %{x:,.2f} KB after<extra></extra>"},
+             "hovertemplate": "%{customdata}: %{x:,.2f} KB before<extra></extra>"},
+            {**common, "x": kb_after, "marker": {"color": NEW}, "width": 0.5, "hovertemplate": "%{customdata}: %{x:,.2f} KB after<extra></extra>"},
         ],
         barmode="overlay", annotations=ends, bargap=0.25, subtitle="outline: before · blue: after",
         xaxis={"range": [0, largest * 1.18], "tickformat": ","},
-        yaxis={"autorange": "reversed", "automargin": True, "ticksuffix": " ", "type": "category", "tickvals": names,
+        yaxis={"range": [len(names) - 0.5, -0.5], "automargin": True, "ticksuffix": " ", "showgrid": False, "zeroline": False, "tickvals": places,
                "ticktext": [_both_ends(name, SHORT) for name in names]},
     )
 
