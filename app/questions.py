@@ -44,7 +44,7 @@ ASKED = {  # name -> question, and the name of its axis
     "Plain": ("How much does each part add, as it is?", "singular value"),
     "Positive": ("How much is missed after a ReLU?", "relative error"),
     "Pruned": ("What is left of the weights?", "weight"),
-    "Rank sizes": ("How large is the first, the second… of each group?", "mean magnitude"),
+    "Rank sizes": ("How large is the first, the second… of each group?", "mean of its rank"),
     "Refitted": ("And fitted to what the ReLU leaves?", "relative error"),
     "Right": ("What is in the right factor?", "entry"),
     "Scale": ("How far apart are the levels?", "scale"),

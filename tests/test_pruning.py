@@ -13,8 +13,9 @@ from torch.nn.utils import prune
 from compression.encoded import Codes, Dense, from_bytes, replace_leaves
 from compression.method import Layer
 from compression.places import Sparse
-from compression.pruning import block_sparse, filters, kernel_patterns, magnitude, n_of_m, relative_index
+from compression.pruning import block_sparse, filters, kernel_patterns, magnitude, n_of_m, relative_index, wanda_groups
 from compression.sharing import kmeans
+from compression.zoo import shipped
 
 WEIGHTS = Path(__file__).parents[1] / "assets" / "weights"
 
@@ -194,3 +195,17 @@ def test_choosing_each_weight_freely_errs_least():
             block_sparse.answer(prepared(block_sparse, weight), 0.5, "4x4"), filters.answer(prepared(filters, weight), 0.5, "l2")]
     errors = [float((form.decode() - weight).norm()) for form in half]
     assert errors == sorted(errors) and all(isinstance(form, Sparse) for form in half[:3])
+
+
+@pytest.mark.parametrize("m", n_of_m.SIZES)
+def test_wanda_in_groups_keeps_the_largest_products_of_weight_and_input(m):
+    layer = shipped.load("vit").layer("blocks.0.mlp.up")
+    scores = layer.weight.abs() * layer.context.inputs(layer.name).square().mean((0, 1)).sqrt()
+    kept = wanda_groups.METHOD.answer(wanda_groups.prepare(layer.weight, layer), 0.5, m, "choices").decode() != 0
+    assert torch.equal(kept, torch.zeros(scores.shape).scatter(1, _best(scores, m), 1).bool())
+
+
+def _best(scores, m):
+    """Columns of the better half of every m neighbours, (out, in / 2)."""
+    groups = scores.reshape(len(scores), -1, m)
+    return (groups.argsort(dim=2, descending=True, stable=True)[:, :, : m // 2] + m * torch.arange(groups.shape[1])[:, None]).flatten(1)

@@ -49,7 +49,7 @@ class Ranked(NamedTuple):
 
     weight: Tensor
     ranks: dict[int, tuple[Tensor, Tensor]]  # m -> (groups, m) and (short groups, what is left), uint8
-    rank_sizes: dict[int, Tensor]  # m -> (ranks,) mean magnitude, the largest of each group first
+    rank_sizes: dict[int, Tensor]  # m -> (ranks,) mean importance, the largest of each group first
 
 
 def refuses(weight: Tensor, layer: Layer) -> str | None:
@@ -61,7 +61,12 @@ def refuses(weight: Tensor, layer: Layer) -> str | None:
 
 
 def prepare(weight: Tensor, layer: Layer) -> Ranked:
-    magnitude = _inputs_last(weight).abs().flatten(0, -2)  # (rows, in)
+    return ranked(weight, weight.abs())
+
+
+def ranked(weight: Tensor, importance: Tensor) -> Ranked:
+    """The weight, with its entries ranked in each group by their importance, (out, in, *kernel), none below zero."""
+    magnitude = _inputs_last(importance).flatten(0, -2)  # (rows, in)
     ranks, sizes = {}, {}
     for m in SIZES:
         end = magnitude.shape[1] // m * m
