@@ -146,6 +146,17 @@ def relation(question: str, names: Sequence[str], values: np.ndarray) -> go.Figu
     return figure(question, "", "", [cells], xaxis=sides | {"tickangle": 45}, yaxis=sides | {"autorange": "reversed"})
 
 
+def pairs_of_bits(bits: Sequence[int], good: np.ndarray, measure: str) -> go.Figure:
+    """Per cent right by bits of weights, downwards, and of activations; nan where not measured yet. good: (widths, widths)."""
+    names = [f"{b} bits" for b in bits]
+    text = [["" if np.isnan(v) else f"{v:.1f}" for v in row] for row in good]
+    cells = {"type": "heatmap", "z": good, "x": names, "y": names, "colorscale": "Cividis", "zmin": 0, "zmax": 100, "text": text,
+             "texttemplate": "%{text}", "xgap": 2, "ygap": 2, "hoverongaps": False, "colorbar": {"title": {"text": "%"}, "thickness": 12},
+             "hovertemplate": f"weights %{{y}}, activations %{{x}}: %{{text}} % {measure}<extra></extra>"}
+    return figure("How few bits for weights and for activations?", "activations", "weights", [cells], subtitle=f"{measure}, per cent",
+                  xaxis={"type": "category", "showgrid": False}, yaxis={"type": "category", "autorange": "reversed", "showgrid": False})
+
+
 def slices(counts: Mapping[str, int]) -> go.Figure:
     """What a file holds: its slices one on top of the other, in bytes, up to its length."""
     named, sizes = [word.replace(" ", "<br>") for word in counts], np.array(list(counts.values())) / 1e3

@@ -5,7 +5,7 @@ import time
 import pandas as pd
 import streamlit as st
 
-from app import bench, chart, contrast, drawings, parts, state, words
+from app import bench, bit_grid, chart, contrast, drawings, parts, state, words
 from app.chart.ticker import tick
 from app.part import part
 from compression.link import chain_text
@@ -41,6 +41,8 @@ def show() -> None:
             st.info(f"{tried.why} Pick another network in the sidebar.", icon=":material/block:")
         else:
             _tried(net, chosen, tried, then)
+            if name == "rewriting.activations":
+                bit_grid.show(chosen)
         _fails(name)
 
 

@@ -4,7 +4,7 @@ A front is of two numbers, one that should be small and one that should be large
 """
 
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import product
 from typing import Any, TypeVar
 
@@ -14,7 +14,7 @@ from compression.data import Data
 from compression.engine.instrument import Instrument
 from compression.evaluate import Quality
 from compression.network import Network
-from compression.recipe import Recipe, step
+from compression.recipe import Recipe, Step, step
 from compression.score import size_of
 
 T = TypeVar("T")
@@ -40,6 +40,14 @@ def grid(base: Recipe, sparsities: Iterable[float], bits: Iterable[int], pruning
          storing: str = "quantization.uniform") -> list[Recipe]:
     """Every pair of a sparsity and a bit width as the base's default steps, mildest first."""
     return [base.with_default(step(pruning, sparsity=s)).with_default(step(storing, bits=b)) for b, s in product(bits, sparsities)]
+
+
+def bit_pairs(weights: Iterable[int], activations: Iterable[int], rounding: Step) -> list[Recipe]:
+    """Every pair of a width of weights and one of activations, row by row of weights. rounding: the rewriting that rounds activations, as set."""
+    def first(bits: int) -> tuple[Step, ...]:
+        return () if bits == 32 else (replace(rounding, knobs=tuple((k, bits if k == "bits" else v) for k, v in rounding.knobs)),)
+
+    return [Recipe((step("quantization.uniform", bits=w),) if w != 32 else (), first=first(a)) for w, a in product(weights, activations)]
 
 
 def study(network: Network, recipes: Iterable[Recipe], data: Data, close: float, instruments: Callable[[Network], Instrument],

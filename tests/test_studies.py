@@ -17,7 +17,7 @@ from compression.measure import multiply_adds
 from compression.recipe import Override, Recipe, from_json, step, to_json
 from compression.registry import answering, methods
 from compression.score import changed, size_of
-from compression.search import Point, dominating, front, grid, knee, study, within
+from compression.search import Point, bit_pairs, dominating, front, grid, knee, study, within
 from compression.sensitivity import ALL, harsher, last_safe, limits, rungs, scan
 from compression.zoo import shipped
 
@@ -220,3 +220,19 @@ def test_a_whole_recipe_is_guessed_from_single_layers(instrument):
     assert alone.drop == pytest.approx(harsh[0].drop, abs=0.05) and not alone.beyond and two.beyond
     with pytest.raises(ValueError, match="no cell of this scan was measured"):
         together(mild, [c._replace(drop=float("nan")) for c in found.cells])
+
+
+def test_pairs_of_bits_are_the_recipes_that_one_would_write():
+    rounding = step("rewriting.activations", bits=8, range="mse")
+    found = bit_pairs((32, 4), (32, 6), rounding)
+    assert found == [Recipe(), Recipe(first=(step("rewriting.activations", bits=6, range="mse"),)), Recipe((step("quantization.uniform", bits=4),)),
+                     Recipe((step("quantization.uniform", bits=4),), first=(step("rewriting.activations", bits=6, range="mse"),))]
+    net, known = shipped.load("digits-mlp"), {}
+
+    def instruments(of):
+        return known.setdefault(of.digest, Instrument(of))
+
+    *_, last = (p for p in study(net, found, net.data["validation"], 0.0, instruments) if p)
+    done = compress(net, found[-1])
+    *_, plain = evaluate(done.network, done.weights(), net.data["validation"])
+    assert last.quality.accuracy.value == plain.quality.accuracy.value
