@@ -61,6 +61,17 @@ def counted(found: Scan, split: str) -> str:
     return words.asked([c.n for c in found.cells if c.n], found.of, split)
 
 
+def seen(found: Scan, label: str, safe: Mapping[str, Value], allowed: float) -> str:
+    """What a heat map shows, in a sentence with its numbers: which row can take least, and which loses nothing it should not."""
+    measured = [c for c in found.cells if c.measured]
+    if not measured:
+        return f"{len(found.cells)} cells, none measured yet: darker ones moved the answers more."
+    worst = max(measured, key=lambda c: c.drop)
+    rows = len({c.layer for c in found.cells})
+    return (f"{worst.layer} loses most: {100 * worst.drop:.1f} ± {100 * worst.half:.1f} points in its worst cell. {len(safe)} of {rows} rows have a "
+            f"setting along {label.lower()} that loses at most {words.allowed(allowed)}.")
+
+
 def progress(found: Scan | None, seconds: float) -> tuple[float, str]:
     """How far a scan has come, as a share and in words."""
     if found is None:

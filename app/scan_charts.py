@@ -2,9 +2,11 @@
 
 from typing import NamedTuple
 
+import pandas as pd
 import streamlit as st
 
-from app import after_scan, cells, chart, parts, plots, state, words
+from app import after_scan, cells, chart, explain, parts, plots, state, words
+from app.explain import Try
 from app.layer_table import find
 from compression.method import Knob, Value
 from compression.sensitivity import Scan, last_safe
@@ -44,9 +46,12 @@ def pictures(found: Scan, knob: Knob, values: tuple[Value, ...], allowed: float)
         chart.show(plots.heat(layers, labels, table.shown, table.notes, safe, table.ranked), key="scan.heat",
                    alt="Heat map: points lost, layer by setting", height=max(300, 26 * len(layers) + 110),
                    on_click=lambda at: after_scan.choose(found, layers[at["point"][0]], values[at["point"][1]]))
-        st.markdown(":small[A first ranking from a few examples: the divergence of the answers in nats. It is not a drop in accuracy.]"
-                    if table.ranked else f":small[Outlined: the last setting that loses at most {words.allowed(allowed)}. "
-                    f"A dash: the method does not apply there. {cells.counted(found, state.split())}]")
+        caption = ("A first ranking from a few examples: the divergence of the answers in nats. It is not a drop in accuracy." if table.ranked else
+                   f"Outlined: the last setting that loses at most {words.allowed(allowed)}. A dash: the method does not apply there. "
+                   f"{cells.counted(found, state.split())}")
+        explain.beside("sensitivity", caption, cells.seen(found, knob.label, settings, allowed), _attempt(found, settings), lambda: pd.DataFrame(
+            [(c.layer, parts.shown(knob, c.value), cells.note(c, table.ranked), c.n, c.saved_bytes) for c in found.cells],
+            columns=["layer", knob.label.lower(), "nats" if table.ranked else "points lost", "examples", "bytes saved"]))
     with right:
         baseline = 100 * (1.0 if found.original is None else found.original)
         measure = "agreement" if found.original is None else "accuracy"
@@ -57,6 +62,15 @@ def pictures(found: Scan, knob: Knob, values: tuple[Value, ...], allowed: float)
                    height=max(300, 140 * -(-len(layers) // plots.across(len(layers))) + 60))
         st.markdown(":small[Bars: 95 % intervals of the drop. Dashed: the original. Dotted: the allowed drop.]")
     st.markdown(cells.jointly(found, settings, state.network().name))
+
+
+def _attempt(found: Scan, settings: dict[str, Value]) -> Try | None:
+    """The outlined setting that saves most, to be set."""
+    safe = [c for c in found.cells if settings.get(c.layer) == c.value and c.saved_bytes > 0]
+    if not safe:
+        return None
+    best = max(safe, key=lambda c: c.saved_bytes)
+    return Try(f"set {best.layer} to its last safe setting", after_scan.choose, (found, best.layer, best.value))
 
 
 def limits(found: Scan, knob: Knob, values: tuple[Value, ...], allowed: float) -> None:

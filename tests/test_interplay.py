@@ -1,4 +1,4 @@
-"""The pair of layers that hurts: its excess is what plain arithmetic on all examples finds."""
+"""What is measured after a scan: the pair of layers that hurts, and losses, are what plain arithmetic on all examples finds."""
 
 from itertools import pairwise
 
@@ -11,6 +11,7 @@ from compression.engine.instrument import Instrument
 from compression.evaluate import evaluate
 from compression.interplay import interplay
 from compression.recipe import Recipe, step
+from compression.scan_losses import losses
 from compression.score import changed
 from compression.sensitivity import Cell
 from compression.zoo import shipped
@@ -69,3 +70,24 @@ def test_groups_of_coupled_layers_can_hurt_each_other_too():
         was, now = net.module(data.inputs), torch.func.functional_call(net.module, bank.weights(0) | bank.weights(1), (data.inputs,))
     was, now = ((scores.argmax(1) == data.labels).double() for scores in (was, now))
     assert found[0].together == pytest.approx(float((was - now).mean())) and found[0].together > 0
+
+
+@pytest.mark.parametrize("name", ["digits-mlp", "char-lstm"])
+def test_losses_of_cells_are_those_of_the_plain_path(name):
+    net = shipped.load(name)
+    data = net.data["validation"]
+    data = type(data)(data.name, data.split, data.inputs[:24], data.labels[:24], data.classes, data.kind)
+    layer = net.layers[-1]
+    chosen = [cell(layer.name, 0.9), cell(layer.name, 0.5)]
+    *_, found = (s for s in losses(Instrument(net), chosen, data) if s)
+    for c in chosen:
+        done = compress(net, Recipe().with_pin(c.layer, c.step))
+        *_, last = evaluate(net, changed(done, done.weights()), data)
+        with torch.inference_mode():
+            scores = torch.func.functional_call(net.module, changed(done, done.weights()), (data.inputs,))
+        top = (scores.topk(5, -1).indices == data.labels[..., None]).any(-1).double().mean()
+        assert found[c.layer, c.value].loss == pytest.approx(last.quality.loss, rel=1e-4) and found[c.layer, c.value].n == 24
+        assert found[c.layer, c.value].top5 == pytest.approx(float(top), abs=1e-3)
+    without = type(data)(data.name, data.split, data.inputs, None, data.classes, data.kind)
+    with pytest.raises(ValueError, match="needs labels"):
+        next(losses(Instrument(net), chosen, without))

@@ -6,15 +6,19 @@ Plain and quick alternate in this process on the same images (ABBA), one thread,
 no loader, inference mode, its best batch; it is timed on all cells and a slice of the examples, and scaled. Everything is
 charged to the engine: tracing, trying out, folding, compressing, the pass over the originals, the pilots and timings of the screen
 (once, as in a full run). --truth keeps the full grid's answers, from which coverage is simulated over many orders. --threads 2 adds
-the wall time of two threads, each with half of the images. The last line is JSON.
+the wall time of two threads, each with half of the images. --page times what the Sensitivity page does instead: magnitude pruning at its
+settings on the validation split, nothing known before, until each cell is known to ± 1 point or a tenth of its drop, against asking the
+whole network about all of these examples for each cell; for all networks that ship where none are named. The last line is JSON.
 """
 
 import argparse
 import json
 import os
 import sys
+import tempfile
 import threading
 import time
+from collections import deque
 from pathlib import Path
 
 import numpy as np
@@ -218,15 +222,57 @@ def bench(name, asked):
     return found | dict(coverage=min(covered), plain_cpu_s=plain, suffix_share=suffix / whole)
 
 
+def page(name, asked):
+    """CPU seconds of the page's own path, and of the plain way on the same cells, timed on a slice before and after and scaled."""
+    from app import compute
+    from compression.sensitivity import rungs
+
+    net, values = shipped.load(name), rungs("pruning.magnitude", "sparsity")
+    data = net.data["validation"]
+    module, few = skeleton(net.module), data.inputs[: max(1, asked.slice // (4 if data.kind != "text" else 64))]
+    batch = best_batch(module, data.inputs)
+    bank = Bank(net.layers, [step("pruning.magnitude", sparsity=v) for v in values])
+    weights = [bank.weights(i) for i in range(0, len(bank.cells), max(1, len(bank.cells) // 16))]
+    before, _ = cpu(plain_scan, module, weights, few, batch)
+    with tempfile.TemporaryDirectory() as folder:
+        os.environ["SHRINKSCOPE_CACHE"] = folder
+        compute.kept_on_disk.clear()
+        start = time.perf_counter()
+        seconds, states = cpu(lambda: deque((s for s in compute.scanning(
+            net, "pruning.magnitude", "sparsity", values, "validation", Tolerance(), False) if s), 1))
+        wall = time.perf_counter() - start
+    after, _ = cpu(plain_scan, module, weights, few, batch)
+    plain = (before + after) / 2 / len(few) / len(weights) * len(bank.cells) * len(data)
+    found = states.pop()
+    assert found.stage == "done"
+    asked_each = float(np.mean([c.n for c in found.cells if not c.refused]))
+    return dict(cells=len(bank.cells), page_cpu_s=seconds, page_wall_s=wall, plain_cpu_s=plain, times_sooner=plain / seconds,
+                examples=len(data), examples_a_cell=asked_each)
+
+
+def pages(names, asked):
+    results = {}
+    for name in names:
+        r = results[name] = page(name, asked)
+        print(f"{name:14} {r['cells']:4} cells   page {r['page_cpu_s']:8.1f} s   plain {r['plain_cpu_s']:9.1f} s   "
+              f"{r['times_sooner']:6.1f} times sooner   {r['examples_a_cell']:,.0f} of {r['examples']:,} examples a cell", flush=True)
+    print(json.dumps({name: {k: round(v, 3) for k, v in r.items()} for name, r in results.items()}))
+
+
 def main():
     ask = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    ask.add_argument("names", nargs="*", default=["lenet-5", "resnet-20", "vit", "char-gpt"])
+    ask.add_argument("names", nargs="*")
+    ask.add_argument("--page", action="store_true", help="what the Sensitivity page does, for every network")
     for flag, default in dict(examples=10_000, slice=256, rounds=2, seeds=8, threads=1, truth_examples=10_000, batch=512).items():
         ask.add_argument(f"--{flag.replace('_', '-')}", type=int, default=default)
     ask.add_argument("--exact-only", action="store_true", help="neither truth nor tolerant scans")
     ask.add_argument("--truth", type=Path, default=Path("/tmp/shrinkscope-truth"))
     asked = ask.parse_args()
     torch.set_num_threads(1)
+    if asked.page:
+        pages(asked.names or shipped.available(), asked)
+        return
+    asked.names = asked.names or ["lenet-5", "resnet-20", "vit", "char-gpt"]
     peaks, results, quickest = [peak()], {}, peak(dtype=torch.bfloat16)
     for name in asked.names:
         r = results[name] = bench(name, asked)
