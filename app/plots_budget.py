@@ -56,7 +56,7 @@ def ways(rows: Sequence[tuple[str, Sequence[float] | None, Sequence[float] | Non
     across = {"type": "line", "yref": "paper", "y0": 0, "y1": 1, "layer": "below"}
     lines = [{**across, "x0": x, "x1": x, "line": {"color": color, "width": 1, "dash": dash}}
              for x, color, dash in [(0, OLD, "solid"), *([(allowed, GONE, "dot")] if allowed is not None else [])]]
-    return _figure("How much does each way lose?", "points lost, measured together", "", data, shapes=lines, showlegend=True,
+    return _figure("Who loses least?", "points lost, measured together", "", data, shapes=lines, showlegend=True,
                    legend={"orientation": "h", "y": 1.0, "yanchor": "bottom", "x": 1, "xanchor": "right"}, margin_t=70,
                    yaxis={**NAMES, "autorange": False, "range": [len(names) - 0.5, -0.5], "categoryarray": names, "categoryorder": "array"})
 

@@ -31,20 +31,26 @@ def splits(net: Network) -> tuple[str, str]:
     return chooses, next((name for name in judging if name != chooses), "")
 
 
+WORDS = ("kb", "lose", "adds")  # in the link
+
+
 def show() -> Asked:
     """The form."""
     net, recipe = state.network(), state.recipe()
     original = compute.costs(net, Recipe())
-    kb = f"budget.kb.{net.digest}"
-    state.remember(kb, lambda: float(f"{SMALL * original.original_bytes / 1e3:.2g}"))
+    kb, points, millions = f"budget.kb.{net.digest}", "budget.points", f"budget.adds.{net.digest}"
+    linked = dict(zip((kb, points, millions), map(_linked, WORDS), strict=True))
+    small = None if any(value is not None for value in linked.values()) else float(f"{SMALL * original.original_bytes / 1e3:.2g}")
+    for key, value in linked.items():
+        state.remember(key, lambda value=small if key == kb and small is not None else value: value)
     size, lose, adds = st.columns(3)
     most_kb = size.number_input("File at most (KB)", 0.0, None, None, 1.0, format="%.1f", key=kb, persist_state="session", placeholder="any size",
                                 help=f"Of the written file; the original takes {words.size(original.original_bytes)}. Empty it for any size.")
-    most_lost = lose.number_input("Lose at most (points)", 0.0, 100.0, None, 0.5, format="%.1f", key="budget.points", persist_state="session",
+    most_lost = lose.number_input("Lose at most (points)", 0.0, 100.0, None, 0.5, format="%.1f", key=points, persist_state="session",
                                   placeholder="any number", help="The upper end of the measured 95 % interval keeps within it. The smallest such "
                                                                  "file is looked for.")
     counted = original.original_multiply_adds
-    most_adds = adds.number_input("Multiply-adds at most (M)", 0.0, None, None, 0.1, format="%.2f", key=f"budget.adds.{net.digest}",
+    most_adds = adds.number_input("Multiply-adds at most (M)", 0.0, None, None, 0.1, format="%.2f", key=millions,
                                   persist_state="session", placeholder="any number", disabled=counted is None,
                                   help="Only a lower rank saves them." + (f" The original takes {words.many(counted)}." if counted else
                                                                           " They cannot be counted without an example of the inputs."))
@@ -56,9 +62,29 @@ def show() -> Asked:
     locked = [layer.name for layer in net.layers if recipe.is_locked(layer.name)]
     if locked:
         st.markdown(f":small[Left as trained, as locked: {words.plain(', '.join(locked))}.]")
+    state.add(**{word: "" if value is None else f"{value:g}" for word, value in zip(WORDS, (most_kb, most_lost, most_adds), strict=True)})
     wish = Wish(None if most_kb is None else round(1e3 * most_kb), None if most_adds is None else 1e6 * most_adds,
                 None if most_lost is None else most_lost / 100)
-    return Asked(wish, tuple(state.dial_step(w) for w in DIALS if w in (which or ())), (CODED,) if coded else (), recipe.locked)
+    return Asked(wish, tuple(_anywhere(state.dial_step(w)) for w in DIALS if w in (which or ())), (CODED,) if coded else (), recipe.locked)
+
+
+def _linked(word: str) -> float | None:
+    """A number that the link asks for."""
+    text = state.asked(word)
+    try:
+        value = float(text or "nan")
+    except ValueError:
+        value = -1.0
+    if value < 0 or value == float("inf"):
+        state.note(f"The link asks for {word}={text[:20]}; expected a number that is not below 0, so it was left out.")
+        return None
+    return value if value == value else None
+
+
+def _anywhere(s: Step) -> Step:
+    """A dial's step without the value it happens to be set to."""
+    which = dial(s.method)
+    return step(s.method, **{**dict(s.knobs), which: method(s.method).knob(which).ladder[0]})
 
 
 def why_not(asked: Asked) -> str:

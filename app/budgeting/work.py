@@ -9,8 +9,9 @@ from app import compute, jobs, words
 from compression.apply import compress
 from compression.budget import hessian
 from compression.budget.options import Measured, measuring, original_operations, restored
-from compression.budget.plans import Bench, Plan, Proposal, Wish, proposing
+from compression.budget.plans import Bench, Plan, Proposal, Wish
 from compression.budget.problem import Choice, total
+from compression.budget.proposing import proposing
 from compression.budget.tables import Option, merged
 from compression.network import Network
 from compression.recipe import Recipe, Step, step
@@ -67,6 +68,7 @@ def finding(net: Network, chosen: tuple[Step, ...], then: tuple[Step, ...], wish
         last = proposal or last
         yield proposal and Found(_doing(proposal), _share(proposal), proposal, began=began)
     if last.broken:
+        yield Found("", 1.0, last)
         return
     if net.context.data is None:
         why = "HAWQ needs training examples for the Hessian, and this network came without."

@@ -10,6 +10,7 @@ from app.budgeting.asking import Asked
 from app.budgeting.work import Found
 from app.chart.ticker import tick
 from app.part import part
+from compression.budget.plans import Proposal
 
 
 def show() -> None:
@@ -20,7 +21,10 @@ def show() -> None:
     if not state.network().data:
         st.info("This network was opened without data, so there are no answers to compare. Open a data file beside it.")
         return
-    _found(asking.show())
+    asked = asking.show()
+    for note in state.notes():
+        st.warning(words.plain(note))
+    _found(asked)
 
 
 @part
@@ -36,8 +40,7 @@ def _found(asked: Asked) -> None:
 
     left, right = st.columns([3, 1], vertical_alignment="center")
     running = mine and job.running  # asked before what there is, or the last state could be missed
-    states: list[Found] = job.items if mine else []
-    latest = states[-1] if states else None
+    latest: Found | None = job.latest if mine else None
     found = latest.proposal if latest else None
     trouble = asking.why_not(asked)
     if running:
@@ -47,7 +50,7 @@ def _found(asked: Asked) -> None:
         if trouble:
             left.info(trouble)
         elif mine and job.error:
-            left.warning(f"{words.plain(job.error[0].upper() + job.error[1:])}.")
+            left.warning(f"{words.plain(job.error[0].upper() + job.error[1:].rstrip('.'))}.")
         else:
             left.markdown(f"{'Stopped' if latest and latest.doing else 'Done'} after {job.seconds:.0f} s." if mine else
                           f"Not looked for yet: {len(net.layers)} layers, {len(asked.chosen)} dial{'s' if len(asked.chosen) != 1 else ''}.")
@@ -60,7 +63,7 @@ def _found(asked: Asked) -> None:
     tick(running or more, time.monotonic_ns() % 10**9, 400, key="budget.tick")
 
 
-def _shown(found, latest: Found, key: object, chooses: str, reports: str) -> bool:
+def _shown(found: Proposal, latest: Found, key: object, chooses: str, reports: str) -> bool:
     """The proposal with all that belongs to it. Whether more is to come."""
     kind = state.network().data[chooses].kind
     with st.container(key="budget.claim"):

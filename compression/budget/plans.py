@@ -1,18 +1,12 @@
-"""A wish carried out: the exact choice and its baselines at the same bytes, each measured as a whole on the same examples.
-
-Estimates pick, measurement decides. Choose on validation examples; report() asks others of the same recipes.
-"""
+"""What is asked for, what each way chooses, and what it is made and measured with. Estimates pick, measurement decides."""
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
-from math import sqrt
 from typing import NamedTuple
 
 from compression.apply import Memo, compress
 from compression.budget.exact import exact
 from compression.budget.explain import Reason, going_rate, reasons
-from compression.budget.greedy import greedy
-from compression.budget.multiplier import multiplier
 from compression.budget.problem import NOTHING, Choice, Limit, Problem
 from compression.budget.tables import Table
 from compression.budget.uniform import same
@@ -25,8 +19,6 @@ from compression.score import size_of
 
 SOLVER, HESSIAN = "exact", "hessian"
 TITLES: Mapping[str, str] = {SOLVER: "Solver", "multiplier": "One multiplier", "greedy": "Greedy", "uniform": "Uniform", HESSIAN: "HAWQ (Hessian)"}
-MOST_TRIES = 10  # measurements on the way to a promise
-NEAR = 0.005  # of the file: closer the smallest file that keeps a promise is not looked for
 ADJUSTED = 4  # times a choice is made anew where its written file is not what its options add up to
 
 
@@ -172,88 +164,3 @@ class Bench:
             yield replace(plan, progress=progress)
             if over:
                 return
-
-
-def proposing(bench: Bench, wish: Wish, seconds: float = 10.0) -> Iterator[Proposal | None]:
-    """From a wish to the measured choice and its measured baselines; None for work in between. The last Proposal is done.
-
-    Raises ValueError where no choice keeps the limits.
-    """
-    table, now = bench.table, Proposal(bench.table, wish)
-    if wish.most_bytes is None and wish.most_adds is None and wish.most_drop is None:
-        raise ValueError("nothing is asked for; give a size, a number of multiply-adds, or the points that may be lost")
-    solver = bench.fitted(SOLVER, lambda p: exact(p, seconds), lambda most: table.within(most, wish.most_adds), wish.most_bytes)
-    if wish.most_drop is not None:
-        yield now
-        for found in _kept(bench, replace(now, stage="promise", plans=(solver,)), wish.most_drop, seconds):
-            now = found or now
-            yield found
-        solver = now.plans[0]
-    most = wish.most_bytes
-    if wish.most_drop is not None:  # from here on all ways are compared by divergence at the bytes of the smallest file that keeps the promise
-        most = max(solver.file_bytes, table.promised(solver.choice.places))
-        bound = exact(table.within(most, wish.most_adds), seconds).bound  # its own is of bytes
-        solver = replace(solver, choice=table.within().choice(solver.choice.places, bound))
-    problem = table.within(solver.allowed if wish.most_drop is None else most, wish.most_adds)
-    plans, without = [solver], {}
-    for way, solve in {"multiplier": multiplier, "greedy": greedy, "uniform": None}.items():
-        try:
-            plans.append(bench.uniform(most, wish.most_adds) if solve is None else
-                         bench.fitted(way, solve, lambda most: table.within(most, wish.most_adds), most))
-        except ValueError as error:
-            without[way] = str(error)
-    now = replace(now, stage="measuring", problem=problem, most_bytes=most, plans=tuple(plans), without=without)
-    yield now
-    for i, plan in enumerate(plans):
-        same = next((p for p in plans[:i] if p.choice.places == plan.choice.places), None)
-        for judged in [replace(plan, progress=same.progress)] if same else bench.judged(plan):
-            plans[i] = judged or plans[i]
-            now = replace(now, plans=tuple(plans))
-            yield judged and now
-    yield replace(now, stage="done")
-
-
-def _kept(bench: Bench, now: Proposal, allowed: float, seconds: float) -> Iterator[Proposal | None]:
-    """The smallest file whose measured loss keeps the promise: the sum of divergences allowed is halved, on a logarithmic scale."""
-    table, wish = bench.table, now.wish
-    start, known = now.plans[0], {}
-
-    def tried(plan: Plan) -> Iterator[Plan | None]:
-        if plan.choice.places in known:
-            yield known[plan.choice.places]
-            return
-        for judged in bench.judged(plan, allowed):
-            plan = judged or plan
-            yield judged
-        known[plan.choice.places] = plan
-
-    def noted(plan: Plan) -> Tried:
-        value, _, high = drop(plan.quality)
-        return Tried(table.within().choice(plan.choice.places).cost, plan.file_bytes, value, high, high <= allowed and plan.quality.complete)
-
-    for judged in tried(start):
-        start = judged or start
-        yield judged and replace(now, plans=(start,))
-    first = noted(start)
-    now = replace(now, plans=(start,), tries=(first,))
-    if not first.kept:
-        yield replace(now, broken=f"the least that these options lose within the limits is {100 * first.drop:.1f} points, up to "
-                                  f"{100 * first.high:.1f} with its interval, and {100 * allowed:g} may be lost; allow more, or give more options")
-        return
-    best, low = start, max(first.nats, 1e-6)
-    smallest = bench.plan(SOLVER, exact(table.smallest(1e30, wish.most_bytes, wish.most_adds), seconds))
-    high, least = max(10 * low, sum(o.nats for o in table.chosen(smallest.choice.places))), smallest.file_bytes
-    while len(now.tries) < MOST_TRIES and best.file_bytes - least > NEAR * best.file_bytes and high > 1.02 * low:
-        middle = sqrt(low * high)
-        plan = bench.plan(SOLVER, exact(table.smallest(middle, wish.most_bytes, wish.most_adds), seconds))
-        for judged in tried(plan):
-            plan = judged or plan
-            yield judged and now
-        note = noted(plan)
-        if note.kept:
-            low, best = middle, min(best, plan, key=lambda p: p.file_bytes)
-        else:
-            high, least = middle, max(least, plan.file_bytes)
-        now = replace(now, tries=(*now.tries, note), plans=(best,))
-        yield now
-    yield replace(now, plans=(best,))

@@ -24,8 +24,9 @@ sys.path[:0] = [str(ROOT)]
 from compression.apply import compress  # noqa: E402
 from compression.budget.hessian import traces  # noqa: E402
 from compression.budget.options import measuring, original_operations  # noqa: E402
-from compression.budget.plans import SOLVER, TITLES, Bench, Wish, drop, proposing  # noqa: E402
+from compression.budget.plans import SOLVER, TITLES, Bench, Wish, drop  # noqa: E402
 from compression.budget.problem import Choice, total  # noqa: E402
+from compression.budget.proposing import proposing  # noqa: E402
 from compression.budget.recorded import RECORDED  # noqa: E402
 from compression.budget.tables import merged  # noqa: E402
 from compression.compare import compare  # noqa: E402
