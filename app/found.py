@@ -112,7 +112,7 @@ def _draw(title: str, comment: str, value: Any, setting: Setting) -> Iterator[Dr
         return
     if value.is_complex() or value.numel() < 2 or not bool(value.isfinite().all()):
         return
-    if value.numel() >= setting.weight.numel() and setting.family != "pruning":
+    if value.numel() >= setting.weight.numel() and setting.family != "pruning" and not _moves(value):
         return  # the whole weight in other words, which the picture of the weight shows
     flat = [n for n in value.shape if n > 1]
     names = [a for a, n in zip(axes, value.shape, strict=False) if n > 1] if len(axes) == value.ndim else []
@@ -128,6 +128,11 @@ def _draw(title: str, comment: str, value: Any, setting: Setting) -> Iterator[Dr
         yield from _line(title, told, names[0] if names else "place", x, setting)
     elif x.ndim == 2:
         yield _map(title, told, names, x, setting)
+
+
+def _moves(value: Tensor) -> bool:
+    """Whether it says of each entry of a matrix how far up or down it went, in whole steps."""
+    return value.ndim == 2 and not value.is_floating_point() and bool((value < 0).any())
 
 
 def _series(title: str, told: str, table: dict[Any, float], setting: Setting, step: str = "step") -> Iterator[Drawn]:
@@ -148,7 +153,7 @@ def _counted(title: str, told: str, names: Sequence[str], x: np.ndarray, whole: 
     if x.ndim == 2 and x.shape[1] == 2:
         said = f"{told}{len(x)} of them; most often {x[x[:, 1].argmax(), 0]}."
         yield Drawn(title, "bars", x[:FEW, 1], "length", "how many", said, tuple(map(str, x[:FEW, 0])))
-    elif x.ndim == 2 and x.size <= 4096 and not whole:
+    elif x.ndim == 2 and (x < 0).any() if whole else x.ndim == 2 and x.size <= 4096:
         yield _map(title, told, names, x.astype(np.float32), setting)
     elif x.ndim == 1 and setting.knobs and len(x) == len(setting.knobs[0].ladder):
         yield from _series(title, told, dict(zip(setting.knobs[0].ladder, x.tolist(), strict=True)), setting)

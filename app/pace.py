@@ -37,12 +37,15 @@ def seconds(name: str, layer: Layer) -> float | None:
 
 
 def badge(name: str) -> str:
-    """How soon a method answers, in a few words: answers at once, or prepares in about 37 to 80 s per million weights."""
+    """How soon a method answers, in a few words: answers at once, or prepares in about 37 to 80 s per million weights.
+
+    What a pass over training examples takes comes on top, once for a network.
+    """
     rates = [1e6 * rate for rate in _per_weight(name).values()]
     if not rates:
         return ""
     if max(rates) <= AT_ONCE:
-        return "answers at once"
+        return "answers at once" + (" after one pass over training examples" if set(method(name).needs) - {"network"} else "")
     low, high = f"{min(rates):.0f}", f"{max(rates):.0f}"
     return f"prepares in about {high if low == high else f'{low} to {high}'} s per million weights, once"
 

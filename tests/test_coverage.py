@@ -2,7 +2,7 @@
 
 import pytest
 
-from app import coverage, orderings
+from app import coverage, orderings, pace
 from app.coverage import GLYPHS, LATER, LIVE, MEANING, RUNS, Row, check
 from compression.registry import methods, rewrites
 
@@ -93,3 +93,12 @@ def test_what_is_said_of_an_ordering_follows_from_its_numbers(family):
         for t in o.trials:
             gap = t.better - t.worse if family == "pruning" else t.worse - t.better
             assert t.verdict == "as good" or (gap > 0) == (t.verdict == "holds"), (o, t)
+
+
+@pytest.mark.parametrize("row", [row for row in coverage.rows() if row.opens in methods()], ids=lambda row: f"{row.section} {row.name}")
+def test_what_is_slow_says_so_as_it_was_measured(row):
+    told = [pace.badge(name) for name in row.ids if name in methods()]
+    if row.badge == LIVE:
+        assert not told[0].startswith("prepares"), f"give it the badge “slow once”: it {told[0]}"
+    elif row.badge == "slow once":
+        assert any(each != "answers at once" for each in told) or len(told) < len(row.ids), f"leave its badge empty: it {told[0]}"

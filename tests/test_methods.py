@@ -280,6 +280,12 @@ def test_the_stairs_are_what_the_weights_became():
         assert all(stored[w] == v for w, v in zip(picture.along.tolist(), picture.values.tolist(), strict=True))
 
 
+def test_one_sees_which_weights_gptq_moved_to_another_level():
+    drawn, _ = pictures("quantization.gptq", "fc2", "lenet-300-100")
+    picture = drawn["Which weights went to another level?"]
+    assert (picture.kind, picture.x, picture.y) == ("map", "input", "output") and picture.values.min() < 0 < picture.values.max()
+
+
 @pytest.mark.parametrize("kind", KINDS)
 def test_every_picture_has_named_axes_and_a_caption(kind):
     network, layer = KINDS[kind]
