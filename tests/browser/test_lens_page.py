@@ -247,7 +247,7 @@ def test_python_moves_it_without_an_echo(lens, settled):
     wait_until_told(page, 1)
     assert at(page) > 85
     page.get_by_role("button", name="Undo").click()
-    page.wait_for_function(f"() => {ROOT}.querySelector('#lens-sparsity').value === '50'")
+    page.wait_for_function(f"() => {ROOT}?.querySelector('#lens-sparsity').value === '50'")
     settled(page)
     wait_until_told(page, 1)
     assert said(page)["own"][0] == "50 %"
