@@ -121,8 +121,8 @@ def size_bars(names: Sequence[str], before: Sequence[float], after: Sequence[flo
         ],
         barmode="overlay", annotations=ends, bargap=0.25, subtitle="outline: before · blue: after",
         xaxis={"range": [0, largest * 1.18], "tickformat": ","},
-        yaxis={"range": [len(names) - 0.5, -0.5], "automargin": True, "ticksuffix": " ", "showgrid": False, "zeroline": False, "tickvals": places,
-               "ticktext": [_both_ends(name, SHORT) for name in names]},
+        yaxis={"range": [len(names) - 0.5, -0.5], "automargin": True, "showgrid": False, "zeroline": False, "tickvals": places,
+               "ticktext": [f"{_both_ends(name, SHORT)} " for name in names]},
     )
 
 

@@ -36,4 +36,4 @@ def test_small_charts_have_a_place_for_each_also_where_it_is_narrow():
 def test_layers_that_are_called_by_numbers_have_their_bars_side_by_side():
     figure = plots.size_bars(["1", "3", "23"], [300.0, 200.0, 100.0], [150.0, 100.0, 50.0])
     assert [note.y for note in figure.layout.annotations] == list(figure.data[0].y) == list(figure.layout.yaxis.tickvals) == [0, 1, 2]
-    assert list(figure.data[1].customdata) == list(figure.layout.yaxis.ticktext) == ["1", "3", "23"]
+    assert list(figure.data[1].customdata) == [text.strip() for text in figure.layout.yaxis.ticktext] == ["1", "3", "23"]
