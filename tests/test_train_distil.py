@@ -1,0 +1,279 @@
+"""Distillation: losses as worked out by hand, students with and without a teacher, and what each way of teaching gives."""
+
+from math import exp, log, sqrt
+
+import pytest
+import torch
+from torch import nn
+from torch.nn import functional as F
+
+from compression.apply import compress
+from compression.recipe import Recipe, step
+from compression.registry import procedures
+from compression.score import size_of
+from compression.train.distil import losses
+from compression.train.distil.features import heads, look, matched, stages
+from compression.train.distil.heldout import found, without
+from compression.train.distil.mutual import mutual
+from compression.train.distil.signal import SIGNALS
+from compression.train.distil.students import STUDENT, renewed, untrained
+from compression.train.distil.teaching import Lesson, by_class, plan, prepared
+from compression.train.loop import fit
+from compression.train.procedure import Task
+from compression.zoo import shipped
+
+SMALL = Recipe((step("pruning.magnitude", sparsity=0.8), step("sharing.kmeans", bits=2)))
+DISTIL = [name for name in procedures() if name.startswith("distil.")]
+
+
+def near(value):
+    return pytest.approx(value, rel=1e-5, abs=1e-6)
+
+
+def some(*shape, seed=0):
+    return torch.randn(*shape, generator=torch.Generator().manual_seed(seed))
+
+
+def test_soft_targets_by_hand():
+    teacher, student = torch.tensor([[2 * log(3.0), 0.0]]), torch.zeros(1, 2)
+    assert losses.softened(teacher, 2.0)[0].tolist() == near([0.75, 0.25])
+    wanted = 4 * (0.75 * log(0.75 / 0.5) + 0.25 * log(0.25 / 0.5))
+    assert losses.soft_targets(student, teacher, 2.0).item() == near(wanted)
+
+
+def test_soft_targets_come_to_matching_scores_at_high_temperature():
+    teacher, gradients = some(5, 7), []
+    for loss in (lambda s: losses.soft_targets(s, teacher, 1e3), lambda s: losses.logits(s, teacher)):
+        student = some(5, 7, seed=1).double().requires_grad_()
+        loss(student).backward()
+        gradients.append(student.grad)
+    assert torch.allclose(*gradients, atol=1e-4) and gradients[0].abs().max() > 0.05
+
+
+def test_a_constant_added_to_all_scores_is_no_difference():
+    assert losses.logits(torch.tensor([[1.0, 3.0]]), torch.tensor([[5.0, 7.0]])).item() == 0
+    assert losses.logits(torch.tensor([[1.0, 3.0]]), torch.tensor([[3.0, 1.0]])).item() == near(2.0)
+
+
+def test_hints_and_attention_maps_by_hand():
+    assert losses.hint(torch.tensor([1.0, 2.0]), torch.tensor([0.0, 0.0])).item() == near(1.25)
+    student, teacher = torch.tensor([3.0, 2.0]), torch.tensor([[[[1.0, 0.0]], [[1.0, 0.0]]]])
+    student = student.sqrt().reshape(1, 1, 1, 2)  # sums of squares 3 and 2
+    assert losses.attention_map(student)[0].tolist() == near([3 / sqrt(13), 2 / sqrt(13)])
+    assert losses.attention(student, teacher).item() == near(((3 / sqrt(13) - 1) ** 2 + 4 / 13) / 2)
+
+
+def test_flow_by_hand():
+    first, second = torch.tensor([[[[1.0, 2.0]]]]), torch.tensor([[[[3.0, 1.0]], [[0.0, 2.0]]]])
+    assert losses.flow(first, second)[0].tolist() == [[2.5, 2.0]]
+    assert losses.flows([first, second], [first, torch.zeros_like(second)]).item() == near((2.5**2 + 2**2) / 2)
+
+
+def test_similarity_by_hand():
+    student, teacher = torch.tensor([[1.0, 0.0], [1.0, 1.0]]), torch.eye(2)
+    assert losses.gram(student)[1].tolist() == near([1 / sqrt(5), 2 / sqrt(5)])
+    wanted = 2 * (1 - 1 / sqrt(2)) + 2 * (1 - 2 / sqrt(5))  # squared distances of the rows, which have length 1
+    assert losses.similarity(student, teacher).item() == near(wanted / 4)
+
+
+def test_relations_by_hand():
+    line = torch.tensor([[0.0], [1.0], [4.0]])  # apart 1, 3, 4: in units of their mean 3/8, 9/8, 3/2
+    assert sorted(losses.distances(line).tolist()) == near([3 / 8, 3 / 8, 9 / 8, 9 / 8, 3 / 2, 3 / 2])
+    corner = torch.tensor([[0.0, 0.0], [1.0, 0.0], [0.0, 1.0]])
+    assert losses.angles(corner)[0, 1, 2].item() == near(0) and losses.angles(corner)[1, 0, 2].item() == near(1 / sqrt(2))
+    assert losses.relations(corner, 7 * corner + 2).item() == near(0), "neither size nor place counts"
+    far = torch.tensor([[0.0], [0.0], [0.0], [1.0]]), torch.tensor([[0.0], [1.0], [2.0], [3.0]])
+    d = (losses.distances(far[0]) - losses.distances(far[1])).abs()
+    a = (losses.angles(far[0]) - losses.angles(far[1])).abs()
+
+    def huber(x):
+        return torch.where(x <= 1, x**2 / 2, x - 0.5).mean().item()
+
+    assert d.max() > 1 and a.max() >= 1 and losses.relations(*far).item() == near(huber(d) + 2 * huber(a))
+
+
+def test_contrast_by_hand():
+    student = teacher = torch.eye(2)
+    right = 1 / (1 + 0.1 * exp(-1.0))  # e / (e + 1/10)
+    wrong = 1 / (1 + 0.1)
+    assert losses.contrast(student, teacher, 10, tau=1.0).item() == near(-log(right) - log(1 - wrong))
+
+
+def test_information_by_hand():
+    mean, teacher = torch.zeros(1, 2, 1, 1), torch.tensor([1.0, 4.0]).reshape(1, 2, 1, 1)
+    assert losses.information(mean, torch.tensor([1.0, 4.0]), teacher).item() == near((0.5 + log(2.0) + 2.0) / 2)
+
+
+def test_hidden_states_and_attention_scores_by_hand():
+    a, b = torch.tensor([[3.0, 4.0]]).reshape(1, 2, 1, 1), torch.tensor([[1.0, 0.0]]).reshape(1, 2, 1, 1)
+    assert losses.patient(a, b).item() == near(0.4**2 + 0.8**2)
+    hidden = torch.tensor([[1.0, float("-inf")], [2.0, 5.0]])
+    assert losses.attention_scores(torch.tensor([[0.0, float("-inf")], [2.0, 3.0]]), hidden).item() == near(5 / 3)
+
+
+def test_correlation_and_boundaries_by_hand():
+    same, apart = torch.tensor([[1.0, 0.0], [2.0, 0.0]]), torch.eye(2)
+    assert losses.correlation(same, apart, gamma=0.5, order=1).item() == near((exp(-1.0) * 1) ** 2 / 2)
+    assert losses.boundaries(torch.tensor([0.5, 0.5, -2.0]), torch.tensor([1.0, -1.0, -1.0])).item() == near((0.25 + 2.25) / 3)
+
+
+def test_mutual_learning_by_hand():
+    one, other, labels = torch.tensor([[log(3.0), 0.0]]), torch.zeros(1, 2), torch.tensor([0])
+    kl = 0.75 * log(1.5) + 0.25 * log(0.5), 0.5 * log(0.5 / 0.75) + 0.5 * log(0.5 / 0.25)
+    assert mutual([one, other], labels, "each other").item() == near(-log(0.75) + log(2.0) + sum(kl))
+    assert mutual([one, one], labels, "their mean").item() == near(-2 * log(0.75))
+
+
+def test_a_held_out_class_is_recognized_once_its_score_is_raised():
+    answers, labels = torch.tensor([[5.0, 0.0], [2.0, 1.0], [1.0, 0.8], [0.0, 4.0]]), torch.tensor([0, 0, 1, 1])
+    assert found(answers, labels, 1) == (0.5, 1.0) and found(answers, torch.zeros(4).long(), 1) == (0.0, 0.0)
+    data = shipped.load("digits-mlp").data["train"]
+    assert set(without(data, 3).labels.tolist()) == set(range(10)) - {3}
+
+
+def test_probabilities_by_class_add_up():
+    data = shipped.load("digits-mlp").data["validation"]
+    assert torch.allclose(by_class(some(len(data), 10), data, 4.0).sum(1), torch.ones(10))
+
+
+@pytest.mark.parametrize(("name", "count"), [("lenet-300-100", 2), ("lenet-5", 3), ("resnet-20", 10), ("depthwise", 13), ("vit", 6),
+                                             ("row-lstm", 1), ("char-gpt", 5), ("digits-mlp", 1)])
+def test_stages_of_every_kind_of_network(name, count):
+    net = shipped.load(name)
+    example = net.data["validation"].inputs[:3]
+    places = stages(net.module, example)
+    assert len(places) == count
+    with torch.no_grad():
+        seen = look(net.module, example, places, heads(net.module))
+        assert torch.equal(seen.scores, net.module(example).flatten(0, -2)), "looking changes nothing"
+    assert all(x.ndim == 4 and len(x) == 3 for x in seen.hidden) and not net.module._forward_hooks
+    if name in ("vit", "char-gpt"):
+        assert len(seen.attention) == 4
+    if name == "lenet-300-100":
+        assert places[0] == ("relu1", "fc1") and torch.equal(seen.before[0].relu(), seen.hidden[0])
+
+
+def test_attention_scores_are_those_of_the_block():
+    net = shipped.load("vit")
+    block, x = net.module.blocks[0], some(2, 5, 64)
+    with torch.no_grad():
+        y = block.norm1(x)
+        _, weights = block.attention(y, y, y, average_attn_weights=False)
+        chain = nn.Sequential(block)
+        assert torch.allclose(look(chain, x, (), ("0.attention",)).attention[0].softmax(-1), weights, atol=1e-6)
+
+
+def test_stages_are_matched_by_depth():
+    assert matched(3, 9) == ((0, 2), (1, 5), (2, 8)) and matched(1, 2) == ((0, 1),) and matched(0, 2) == ()
+
+
+def test_there_is_a_student_of_every_architecture_and_it_is_smaller():
+    for name in shipped.available():
+        net = shipped.load(name)
+        counts = []
+        for which in STUDENT.ladder:
+            if which == "half depth" and name.endswith("lstm"):
+                with pytest.raises(ValueError, match="narrower"):
+                    untrained(net, which, 0)
+                continue
+            module = untrained(net, which, 0)
+            example = net.data["validation"].inputs[:2]
+            with torch.no_grad():
+                assert module.eval()(example).shape == net.module(example).shape
+            counts.append(sum(p.numel() for p in module.parameters()))
+        assert counts[-1] == net.parameters and max(counts[:-1]) < net.parameters and counts[:3] == sorted(counts[:3], reverse=True)
+
+
+def test_a_student_is_drawn_by_its_seed_alone():
+    net = shipped.load("digits-mlp")
+    torch.manual_seed(3)
+    first = untrained(net, "half width", 1).fc1.weight
+    torch.manual_seed(4)
+    assert torch.equal(first, untrained(net, "half width", 1).fc1.weight)
+    assert not torch.equal(first, untrained(net, "half width", 2).fc1.weight)
+    again = renewed(net.module)
+    assert again.fc1.weight.shape == net.module.fc1.weight.shape and not torch.equal(again.fc1.weight, net.module.fc1.weight)
+
+
+@pytest.mark.parametrize("signal", SIGNALS)
+@pytest.mark.parametrize("name", ["digits-mlp", "lenet-5", "vit", "char-gpt"])
+def test_every_signal_moves_every_part_of_a_student_or_says_why_not(name, signal):
+    net = shipped.load(name)
+    task, body = Task(net, Recipe()), untrained(net, "half width", 0)
+    few = 6 if net.data["train"].kind != "text" else 2
+    inputs, labels = (x[:few] for x in (net.data["train"].inputs, net.data["train"].labels))
+    try:
+        pupil, loss = prepared(task, body, Lesson(net.module, signal, 4.0, 0.7), task.teach)
+        worth = loss(pupil, inputs, labels)
+    except ValueError as refusal:
+        assert (name, signal) in {("digits-mlp", "attention maps"), ("digits-mlp", "flow"), ("digits-mlp", "attention"), ("lenet-5", "attention")}
+        assert "signal" in str(refusal)
+        return
+    worth.backward()
+    assert bool(worth.isfinite()) and all(p.grad is not None and p.grad.isfinite().all() for p in pupil.parameters())
+    assert all(p.grad is None for p in net.module.parameters())
+    plain = F.cross_entropy(look(body, inputs).scores, labels.flatten())
+    assert worth.item() != near((1 - 0.7) * plain.item()), "the signal says something"
+
+
+def last(name, recipe=SMALL, **given):
+    known, task = procedures()[name], Task(shipped.load("digits-mlp"), recipe)
+    assert known.why_not(task) is None
+    *_, progress = (p for p in known.run(task, **known.settings(**given)) if p)
+    return task, progress
+
+
+@pytest.mark.parametrize("name", DISTIL)
+def test_every_way_runs_and_gives_networks_that_are_compared_with_the_teacher(name):
+    task, progress = last(name, epochs=1)
+    assert any(run.control for run in progress.runs) and not all(run.control for run in progress.runs) and progress.share == 1
+    for run in progress.runs:
+        assert run.points[-1].step == run.steps and run.trained.network.reference is task.network
+        assert size_of(compress(run.trained.network, run.trained.recipe)) > 0
+    again, _ = last(name, epochs=1)[1], None
+    assert [[p.accuracy for p in run.points] for run in again.runs] == [[p.accuracy for p in run.points] for run in progress.runs]
+
+
+def test_the_control_is_plain_training_from_the_same_weights():
+    task, progress = last("distil.signals", epochs=2, student="half width")
+    plain, how = untrained(task.network, "half width", 0), plan(task, 2)
+    points = [p.accuracy for p in fit(plain, task.teach, task.watch, how, 0) if p]
+    control, led = progress.runs
+    assert control.control and [p.accuracy for p in control.points] == points
+    assert control.points[0].accuracy == led.points[0].accuracy, "both begin from the same weights"
+    if control.points[-1].best:
+        assert torch.equal(control.trained.network.module.fc1.weight, plain.fc1.weight)
+
+
+def test_a_student_comes_nearer_to_its_teacher_with_soft_targets_alone_counting():
+    _, progress = last("distil.signals", epochs=20, student="half width", alpha=0.9)
+    traced = [p.traced["agreement with the teacher (%)"] for p in progress.runs[1].points]
+    assert traced[-1] > 85 > traced[0] and progress.runs[1].picture.teacher.shape == (10, 10)
+
+
+def test_a_compressed_student_keeps_its_zeros_and_its_length():
+    task, progress = last("distil.compressed", epochs=1)
+    before = compress(task.network, SMALL)
+    for run in progress.runs:
+        after = compress(run.trained.network, run.trained.recipe)
+        for layer in task.network.layers:
+            was, now = before.encoded[layer.name], after.encoded[layer.name]
+            assert torch.equal(was.decode() == 0, now.decode() == 0) and was.nbytes == now.nbytes
+    assert procedures()["distil.compressed"].why_not(Task(task.network, Recipe()))
+
+
+def test_the_assistant_and_each_generation_are_taught_by_the_one_before():
+    _, progress = last("distil.assistant", epochs=2)
+    assert [run.title.split(",")[-1].strip() for run in progress.runs] == [
+        "without a teacher", "taught by the teacher", "taught by the teacher", "taught by the assistant"]
+    assert [p.accuracy for p in progress.runs[1].points] != [p.accuracy for p in progress.runs[3].points]
+    _, progress = last("distil.self", epochs=2)
+    assert not torch.equal(progress.runs[1].trained.network.module.fc1.weight, progress.runs[2].trained.network.module.fc1.weight)
+
+
+def test_what_cannot_be_is_said_in_a_sentence():
+    with pytest.raises(ValueError, match="no attention blocks"):
+        last("distil.signals", epochs=1, signal="attention")
+    with pytest.raises(ValueError, match="has none"):
+        last("distil.signals", epochs=1, signal="hints", student="half depth")
+    assert "characters" in procedures()["distil.heldout"].why_not(Task(shipped.load("char-gpt"), Recipe()))
