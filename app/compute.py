@@ -165,9 +165,10 @@ def kept(key: Any, make: Callable[[], Any]) -> Any:
     return found
 
 
-def picture_of(digest: str, layer: Layer, chain: tuple[Step, ...], form: Encoded, refused: tuple[str, ...], repaired: Any = ()) -> Picture:
-    """One layer's picture in this form; its outline, which no recipe changes, is drawn once."""
-    drawn = kept(("outline", digest, layer.name), lambda: outline(layer))
+def picture_of(digest: str, layer: Layer, chain: tuple[Step, ...], form: Encoded, refused: tuple[str, ...], repaired: Any = (),
+               before: Layer | None = None) -> Picture:
+    """One layer's picture in this form; its outline, which no recipe changes, is drawn once: that of another layer where one is given."""
+    drawn = kept(("outline", digest, layer.name), lambda: outline(before or layer))
     return kept(("picture", digest, layer.name, chain, repaired), lambda: picture(layer, chain, form, refused, drawn))
 
 
@@ -175,8 +176,14 @@ def pictures(net: Network, recipe: Recipe) -> tuple[Picture, ...]:
     """One picture for each layer, in network order."""
     done = compressed(net, recipe)
     repaired = fingerprint(net, recipe) if done.notes else ()
-    return tuple(picture_of(done.network.digest, layer, recipe.chain(layer.name), done.encoded[layer.name], done.refused[layer.name], repaired)
-                 for layer in done.network.layers)
+    return tuple(picture_of(done.network.digest, layer, recipe.chain(layer.name), done.encoded[layer.name], done.refused[layer.name], repaired,
+                            _before(done.network, layer)) for layer in done.network.layers)
+
+
+def _before(net: Network, layer: Layer) -> Layer:
+    """The layer whose weights a picture begins with: where training left a layer stored, that of the network it began from."""
+    there = [x for x in net.reference.layers if x.name == layer.name and x.weight.shape == layer.weight.shape]
+    return there[0] if layer.stored is not None and there else layer
 
 
 class Costs(NamedTuple):
@@ -209,7 +216,7 @@ def _costs(net: Network, recipe: Recipe) -> Costs:
     originals = {layer.names[0]: layer.weight for layer in done.network.layers}
     wrong = measure.total_error(originals, {name: weights[name] for name in originals})
     sizes = stages(net, recipe, memo())
-    return Costs(size_of(done), sizes["original"], sizes, items, operations(net, up_to(recipe, "rank")), operations(net, Recipe()),
+    return Costs(size_of(done), sizes["original"], sizes, items, operations(net, up_to(recipe, "rank")), operations(net.reference, Recipe()),
                  wrong.sqnr, wrong.zeros)
 
 
@@ -255,7 +262,7 @@ def judging(net: Network, recipe: Recipe, split: str, shadow: float = 0.0) -> It
     done = complete(net, recipe)
     yield None
     try:
-        for progress in instrument(done.network, shadow).judging(done, data, instrument(net)):
+        for progress in instrument(done.network, shadow).judging(done, data, instrument(net.reference)):
             yield progress
     except Mismatch as error:
         raise ValueError(f"The shadow check found a difference, so this result was thrown away: {error}. Please report it.") from error

@@ -80,6 +80,10 @@ TEXTS = {
     "tried": Why("Why keep what did not work?",
                  "Compression is a search by hand: most steps are taken back. Seen together, they tell which turn cost most, and no recipe that "
                  "was better is lost.", "1", "Heer et al. 2008, Graphical Histories for Visualization"),
+    "train.accuracy": Why("Why does training on give so much back?",
+                          "What is left over still has freedom: the kept weights, the codebook or the scales move to where the loss is lowest "
+                          "given what was taken. The first hundred steps win most of it; a control beside it shows what training alone does.",
+                          "3.1, 5, 6.4", "Han et al. 2015, arXiv:1506.02626"),
     "tradeoff": Why("Why is there no best recipe?",
                     "Smaller and more accurate pull apart. The front holds the recipes that nothing measured beats in both; which of them "
                     "is right depends on what a point is worth.", "1", "Deb et al. 2002, NSGA-II"),

@@ -33,6 +33,12 @@ def pictures(ready: Any, setting: Setting) -> list[Drawn]:
     return (steps + drawn)[:MOST]
 
 
+def plain(ready: Any) -> list[Drawn]:
+    """The pictures of a NamedTuple of arrays that belongs to no layer and no dial."""
+    nothing = torch.zeros(1)
+    return pictures(ready, Setting(nothing, nothing, (), {}, ""))
+
+
 def _leaves(ready: Any, setting: Setting, within: str = "") -> Iterator[tuple[str, str, Any]]:
     """(title, comment, array or series) of everything in a preparation that might be drawn."""
     if not hasattr(ready, "_asdict"):

@@ -18,8 +18,10 @@ log = logging.getLogger(__name__)
 class Job(Generic[T]):
     """One run of a generator, which gives items, or None for work that has none to show. Properties may be read from any thread."""
 
-    def __init__(self, owner: str, key: str, make: Callable[[], Iterable[T | None]]):
-        self.owner, self.key = owner, key
+    def __init__(self, owner: str, key: str, make: Callable[[], Iterable[T | None]], keep: int | None = None):
+        self.owner, self.key, self.keep = owner, key, keep
+        self.asked_for = time.monotonic()  # when somebody last looked at it
+        self._count = 0
         self._make = make
         self._iterator: Iterator[T | None] | None = None
         self._items: list[T] = []
@@ -40,7 +42,7 @@ class Job(Generic[T]):
     @property
     def count(self) -> int:
         """How many items have been done."""
-        return len(self._items)
+        return self._count
 
     @property
     def latest(self) -> T | None:
@@ -117,6 +119,9 @@ class Job(Generic[T]):
             with self._lock:
                 if not self._ended:
                     self._items.append(item)
+                    self._count += 1
+                    if self.keep is not None:
+                        del self._items[: -self.keep]
             self._answered.set()
 
     def _release(self) -> None:
@@ -130,10 +135,13 @@ class Job(Generic[T]):
 
 
 class Pool:
-    """One worker thread, shared by everyone: the job with the fewest items goes first, one item at a time."""
+    """One worker thread, shared by everyone: the job with the fewest items goes first, one item at a time.
 
-    def __init__(self, name: str):
-        self.name = name
+    keep: how many of a job's newest items are held, all where None. patience: seconds after which a job that nobody looks at ends.
+    """
+
+    def __init__(self, name: str, keep: int | None = None, patience: float | None = None):
+        self.name, self.keep, self.patience = name, keep, patience
         self._jobs: dict[str, Job] = {}  # owner → newest job
         self._waiting: list[Job] = []  # least recently advanced first
         self._wake = threading.Condition()
@@ -148,10 +156,11 @@ class Pool:
         with self._wake:
             job = self._jobs.get(owner)
             if job and job.key == key and not again:
+                job.asked_for = time.monotonic()
                 return job
             if job:
                 job.stop()
-            job = Job(owner, key, make)
+            job = Job(owner, key, make, self.keep)
             self._jobs.pop(owner, None)
             self._jobs[owner] = job
             self._waiting.append(job)
@@ -165,7 +174,10 @@ class Pool:
     def find(self, owner: str) -> Job | None:
         """The owner's newest job."""
         with self._wake:
-            return self._jobs.get(owner)
+            job = self._jobs.get(owner)
+        if job:
+            job.asked_for = time.monotonic()
+        return job
 
     def drop(self, owner: str) -> None:
         """Stop the owner's job and forget it, for example when a session ends."""
@@ -209,6 +221,8 @@ class Pool:
                     return
                 job = min(self._waiting, key=lambda job: (job.running, job.count))
                 self._waiting.remove(job)
+            if self.patience is not None and time.monotonic() - job.asked_for > self.patience:
+                job.stop()
             if job.running:
                 job._advance()
             if job.running:
@@ -221,8 +235,9 @@ class Pool:
 
 quick = Pool("quick")
 long = Pool("long")
-atexit.register(quick.close)
-atexit.register(long.close)
+training = Pool("training", keep=1, patience=900)  # jobs are known by what they train, so that whoever comes back finds them
+for pool in (quick, long, training):
+    atexit.register(pool.close)
 
 
 def _give_way() -> None:

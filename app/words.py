@@ -191,9 +191,12 @@ def chance(p: float | None, wrong: int, right: int) -> str:
 
 def remaining(seconds: float | None) -> str:
     """Time left: 26 s left, 3 min left."""
-    if seconds is None:
-        return ""
-    return f"{seconds:.0f} s left" if seconds < 90 else f"{seconds / 60:.0f} min left"
+    return "" if seconds is None else f"{duration(seconds)} left"
+
+
+def duration(seconds: float) -> str:
+    """How long something takes: 26 s, 3 min."""
+    return f"{seconds:.0f} s" if seconds < 90 else f"{seconds / 60:.0f} min"
 
 
 def asked(counts: Sequence[int], of: int, split: str) -> str:

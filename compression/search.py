@@ -60,7 +60,7 @@ def study(network: Network, recipes: Iterable[Recipe], data: Data, close: float,
     counted: dict[Any, int] = {}
     for recipe in recipes:
         done = compress(network, recipe, memo)
-        for progress in instruments(done.network).judging(done, data, instruments(network)):
+        for progress in instruments(done.network).judging(done, data, instruments(network.reference)):
             if progress is not None and progress.quality.estimated and progress.quality.sampled <= close:
                 break
             yield None

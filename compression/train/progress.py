@@ -43,8 +43,8 @@ class Run:
 
     @property
     def best(self) -> Point | None:
-        """The point of highest accuracy, the first of equals."""
-        return max(self.points, key=lambda p: p.accuracy, default=None)
+        """The point that the trained network was measured at: the last that was the best so far."""
+        return next((p for p in reversed(self.points) if p.best), None)
 
 
 @dataclass(frozen=True, eq=False)

@@ -10,7 +10,7 @@ from compression.method import Knob
 from compression.recipe import Recipe, step
 from compression.train.loop import fit
 from compression.train.made import Made
-from compression.train.plan import Plan
+from compression.train.plan import Plan, usual_batch
 from compression.train.procedure import Going, Procedure, Task, following, in_turn
 from compression.train.progress import Progress, Run, Trained
 from compression.train.results import baked, result
@@ -22,7 +22,7 @@ RATE = Knob("rate", "Learning rate", (1e-4, 3e-4, 1e-3, 3e-3), 1e-3, "Highest st
 
 def run(task: Task, epochs: int, rate: float) -> Iterator[Progress | None]:
     """One run: the recipe's network, trained on."""
-    plan = Plan("adamw", rate, 0.0, 128, epochs)
+    plan = Plan("adamw", rate, 0.0, usual_batch(task.teach), epochs)
     run = Run("fine-tuned", plan.total(len(task.teach)))
     yield from in_turn(task.watch, [(run, lambda _: tuned(task, compress(task.network, task.recipe), plan, run, "fine-tuned"))])
 

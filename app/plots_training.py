@@ -1,0 +1,38 @@
+"""Pure pictures of trainings: plain arrays in, a Plotly figure out. Runs differ in colour and dash; a control is grey."""
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+import plotly.graph_objects as go
+
+from app.plots import BEST, GONE, NEW, OLD, _figure
+
+LINES = ((NEW, "solid", "circle"), (GONE, "dash", "diamond"), (BEST, "dot", "square"), ("#CC79A7", "dashdot", "triangle-up"))
+CONTROL = (OLD, "dot", "x")
+ALONG = {"seconds": "seconds of work", "steps": "steps"}
+
+
+def curves(runs: Sequence[Mapping[str, object]], along: str, what: str, total: float | None = None, original: float | None = None) -> go.Figure:
+    """Runs over their steps or seconds. Each {"title", "control", "x": (n,), "y": (n,), "low", "high": (n,) or None}; y in `what`'s unit.
+
+    total: where the axis ends. original: a level to compare with, dashed.
+    """
+    figure = _figure(f"{what} while it trains" if what != "loss" else "Does it still learn?", ALONG[along], what, hovermode="closest")
+    used = 0
+    for run in runs:
+        color, dash, symbol = CONTROL if run["control"] else LINES[used % len(LINES)]
+        used += not run["control"]
+        x, y = np.asarray(run["x"], float), np.asarray(run["y"], float)
+        if run.get("low") is not None and len(x) > 1:
+            band = np.concatenate([np.asarray(run["high"], float), np.asarray(run["low"], float)[::-1]])
+            figure.add_scatter(x=np.concatenate([x, x[::-1]]), y=band, fill="toself", fillcolor=color, opacity=0.15, line={"width": 0},
+                               hoverinfo="skip", showlegend=False)
+        figure.add_scatter(x=x, y=y, mode="lines+markers", name=run["title"], line={"color": color, "dash": dash, "width": 2},
+                           marker={"size": 6, "symbol": symbol, "color": color},
+                           hovertemplate=f"%{{x:,.4g}}: %{{y:.2f}}<extra>{run['title']}</extra>")
+    if original is not None:
+        figure.add_hline(original, line={"color": OLD, "dash": "dash", "width": 1}, annotation_text="original", annotation_font_size=12)
+    if total:
+        figure.update_xaxes(range=[-0.02 * total, 1.02 * total])
+    figure.update_layout(showlegend=True, legend={"orientation": "h", "y": -0.22}, margin={"l": 60, "r": 16, "t": 44, "b": 80})
+    return figure

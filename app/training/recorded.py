@@ -1,0 +1,85 @@
+"""A recorded study: what came out when a way of training was run with several seeds, slid over at once, and run again by a button."""
+
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import streamlit as st
+
+from app import chart, parts, plots_training, state, words
+from app.training import wanted
+from compression.recipe import Recipe
+from compression.registry import procedures
+from compression.train.record import begins_from, study
+from compression.zoo.catalogue import ZOO
+
+
+def show(name: str) -> None:
+    """The study of a way of training, where there is one."""
+    found = study(name)
+    if found is None:
+        return
+    known, seeds = procedures()[name], found["seeds"]
+    st.header("Recorded run of ours", anchor=False)
+    net, recipe = begins_from(name)
+    under = recipe_words(recipe)
+    st.markdown(f"{ZOO[net].title}{f', {under}' if under else ''}; {len(seeds)} seeds; about {words.duration(found['seconds'])} each on one core "
+                f"(torch {found['torch']}). {f'The literature: {known.finding}' if known.finding else ''}")
+    rows = found["rows"]
+    said = [", ".join(f"{known.knob(k).label.lower()} {parts.shown(known.knob(k), v)}" for k, v in row["setting"].items()) or "as usual"
+            for row in rows]
+    at = st.segmented_control("Setting", range(len(rows)), default=0, format_func=lambda i: said[i], key=f"train.recorded.{name}",
+                              required=True) if len(rows) > 1 else 0
+    row = rows[at]
+    left, right = st.columns([3, 2], gap="large")
+    with left:
+        chart.show(plots_training.curves([_band(run) for run in row["runs"]], "steps", "accuracy (%)"), key="train.recorded", height=340,
+                   alt="Accuracy on validation examples in the recorded runs: mean and range over seeds")
+        st.markdown(f":small[Lines: mean over seeds on {row['watched']:,} validation examples; bands: least to most of them.]")
+    with right:
+        table(row["runs"])
+        st.button("Run it again", key="train.again", on_click=again, args=(name, net, recipe, row["setting"]),
+                  help="Opens the network, sets the recipe and the dials as they were recorded, and begins with the first seed.")
+
+
+def table(runs: list[dict[str, Any]]) -> None:
+    """What came out of each run: mean and spread over seeds, on test examples that chose nothing."""
+    lines = []
+    for run in runs:
+        out = [s for s in run["seeds"] if "test" in s]
+        if not out:
+            continue
+        good = [100 * s["test"]["accuracy"] for s in out]
+        lines.append({"run": run["title"] + (" (control)" if run["control"] else ""),
+                      "test accuracy %": f"{np.mean(good):.1f} ({min(good):.1f}–{max(good):.1f})",
+                      "file": words.size(float(np.mean([s["file_bytes"] for s in out]))),
+                      "seconds": f"{np.mean([s['points'][-1][1] for s in out]):.1f}"})
+    if lines:
+        first = next(s for run in runs for s in run["seeds"] if "test" in s)["test"]
+        st.dataframe(pd.DataFrame(lines), hide_index=True, width="stretch", alt="What came out of each recorded run")
+        st.markdown(f":small[Mean (least–most) over seeds, on {first['n']:,} test examples, which chose nothing; one seed alone is known to "
+                    f"± {50 * (first['high'] - first['low']):.1f} points. The original has {words.share(first['original'])}.]")
+
+
+def _band(run: dict[str, Any]) -> dict[str, Any]:
+    """Mean, least and most accuracy over seeds, at the steps that all have."""
+    curves = [{p[0]: 100 * p[3] for p in s["points"]} for s in run["seeds"]]
+    steps = sorted(set.intersection(*map(set, curves)))
+    values = np.array([[c[x] for x in steps] for c in curves])  # (seeds, points)
+    return {"title": run["title"], "control": run["control"], "x": steps, "y": values.mean(0), "low": values.min(0), "high": values.max(0)}
+
+
+def again(name: str, net: str, recipe: Recipe, setting: dict[str, Any]) -> None:
+    """Everything as it was recorded, with the first seed."""
+    state.open_network(net)
+    state.set_recipe(recipe, "the recorded study's recipe")
+    settings = procedures()[name].settings(**setting)
+    wanted.put(name, settings, 0)
+    wanted.Wanted(name, tuple(settings.items()), state.network(), state.recipe(), 0).begin()
+
+
+def recipe_words(recipe: Recipe) -> str:
+    """The default steps of a recipe, as people say them."""
+    knobs = {k: v for s in recipe.default if s.on and not s.off for k, v in s.knobs}
+    there = {"sparsity", "bits", "rank"} & set(knobs)
+    return words.settings(knobs.get("sparsity", 0.0), knobs.get("bits", 32), knobs.get("rank", 1.0)).lower() if there else ""

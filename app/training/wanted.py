@@ -1,0 +1,86 @@
+"""What is to be trained: a way of training with its dials, on the network and under the recipe on screen; its words in a link; its job."""
+
+from typing import NamedTuple
+
+from app import compute, jobs, parts, state
+from compression.method import Value
+from compression.network import Network
+from compression.recipe import Recipe
+from compression.registry import procedures
+from compression.train.procedure import Procedure, Task
+from compression.train.progress import Progress
+
+FAMILY = {"recover": "Recover", "distil": "Distil", "quantized": "Quantization-aware", "sparse": "Sparse", "scratch": "From scratch"}
+SEEDS = (0, 1, 2)
+
+
+class Wanted(NamedTuple):
+    """A training, down to the last thing that decides it."""
+
+    name: str
+    settings: tuple[tuple[str, Value], ...]
+    network: Network
+    recipe: Recipe
+    seed: int
+
+    @property
+    def procedure(self) -> Procedure:
+        """The way of training."""
+        return procedures()[self.name]
+
+    @property
+    def task(self) -> Task:
+        """What it is carried out on."""
+        return Task(self.network, self.recipe, self.seed, compute.kept_on_disk())
+
+    @property
+    def key(self) -> str:
+        """Equal for trainings that are the same, whoever asks."""
+        return self.task.key(self.name, self.settings)
+
+    def find(self) -> jobs.Job[Progress] | None:
+        """Its job, whoever began it."""
+        return jobs.training.find(self.key)
+
+    def begin(self) -> None:
+        """Begin it, or go on where it was left."""
+        jobs.training.submit(self.key, self.key, lambda: self.procedure.run(self.task, **dict(self.settings)), again=True)
+
+
+def families() -> list[str]:
+    """Those that have a way of training."""
+    return [f for f in FAMILY if any(name.startswith(f"{f}.") for name in procedures())]
+
+
+def to_words(name: str, settings: dict[str, Value], seed: int) -> str:
+    """A training in a link, without what is as usual: "recover.fine_tune~epochs-5~seed-1"."""
+    knobs = [(k.name, settings[k.name]) for k in procedures()[name].knobs if settings[k.name] != k.default]
+    return "~".join([name, *(f"{k}-{v}" for k, v in knobs), *([f"seed-{seed}"] if seed else [])])
+
+
+def from_words(text: str) -> tuple[str, dict[str, Value], int]:
+    """What to_words wrote. Raises ValueError saying what could not be read."""
+    name, *rest = text.split("~")
+    if name not in procedures():
+        raise ValueError(f"no way of training is called “{name[:40]}”")
+    known, settings, seed = procedures()[name], {}, 0
+    for word in rest:
+        knob, _, value = word.partition("-")
+        if knob == "seed" and value in map(str, SEEDS):
+            seed = int(value)
+            continue
+        ladder = known.knob(knob[:40]).ladder
+        found = next((v for v in ladder if str(v) == value), None)
+        if found is None:
+            raise ValueError(f"“{word[:40]}” is not on the ladder {', '.join(parts.shown(known.knob(knob), v) for v in ladder)}")
+        settings[knob] = found
+    return name, known.settings(**settings), seed
+
+
+def put(name: str, settings: dict[str, Value], seed: int) -> None:
+    """Have this picked when the page is drawn next."""
+    state.write("train.family", name.split(".")[0])
+    state.write(f"train.of.{name.split('.')[0]}", name)
+    state.write("train.seed", seed)
+    for knob, value in settings.items():
+        state.write(f"train.{name}.{knob}", value)

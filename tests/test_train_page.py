@@ -1,0 +1,69 @@
+"""The Train page: a training begun, watched, found again, and what came out opened like any network."""
+
+import pytest
+
+from app import compute, jobs
+from app.training.wanted import from_words, to_words
+from compression.link import to_link
+from compression.recipe import Recipe, step
+from compression.registry import procedures
+from tests.screen import opened
+
+LONG = 120
+PRUNED = Recipe((step("pruning.magnitude", sparsity=0.8),))
+
+
+@pytest.fixture(autouse=True)
+def nobody_left():
+    """AppTest never ends a session, so its jobs would go on beside the next test's."""
+    yield
+    for pool in (jobs.quick, jobs.long, jobs.training):
+        pool.drop_all("")
+
+
+def page(**link):
+    return opened("train", **{"net": "digits-mlp", **to_link(PRUNED), **link})
+
+
+def press(at, label):
+    next(b for b in at.button if b.label == label).click()
+    return at.run()
+
+
+def the_job():
+    return next(iter(jobs.training._jobs.values()))
+
+
+def test_a_training_runs_is_found_again_by_another_visit_and_opens_in_explore():
+    at = page(train="recover.fine_tune~epochs-2")
+    assert not at.exception and any("Begins from" in m.value for m in at.markdown)
+    press(at, "Start training")
+    job = the_job()
+    assert job.ended(LONG) and job.error is None
+    again = page(train="recover.fine_tune~epochs-2")
+    assert any(m.value.startswith("Trained from") for m in again.markdown) and the_job() is job, "a reload finds it"
+    run = job.latest.runs[0]
+    press(again, "Open it")
+    assert not again.exception
+    net = compute.network(again.session_state["net"])
+    assert net.digest == run.trained.network.digest and net.reference.name == "digits-mlp"
+    costs = compute.costs(net, again.session_state["recipe"])
+    assert costs.file_bytes < costs.original_bytes / 2 and costs.zeros == pytest.approx(0.8, abs=0.01)
+
+
+def test_what_does_not_apply_says_why_and_what_to_do():
+    at = opened("train", net="digits-mlp", v="1", train="recover.iterative")
+    assert any("set a sparsity first" in i.value for i in at.info) and not at.exception
+
+
+@pytest.mark.parametrize("link", ["nonsense", "recover.fine_tune~epochs-99", "recover.fine_tune~x-1", "~~~", "recover.fine_tune~seed-7"])
+def test_a_hostile_link_gets_a_sentence(link):
+    at = page(train=link)
+    assert not at.exception and any("could not be read" in w.value for w in at.warning)
+
+
+@pytest.mark.parametrize("name", procedures())
+def test_a_training_in_a_link_is_read_back(name):
+    known = procedures()[name]
+    settings = {k.name: k.ladder[-1] for k in known.knobs}
+    assert from_words(to_words(name, settings, 2)) == (name, settings, 2)
