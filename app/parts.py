@@ -151,7 +151,8 @@ def _start() -> str:
 
 def _dialled() -> str:
     sparsity, bits, rank = (state.dial_step(which)[which] for which in DIALS)
-    return words.settings(sparsity, bits, rank)
+    said = words.settings(sparsity, bits, rank)
+    return "as trained" if said == "original" and state.network().origin else said
 
 
 def _flips(progress: Progress | None) -> None:

@@ -9,6 +9,7 @@ from app.plots import BEST, GONE, NEW, OLD, _figure
 
 LINES = ((NEW, "solid", "circle"), (GONE, "dash", "diamond"), (BEST, "dot", "square"), ("#CC79A7", "dashdot", "triangle-up"))
 CONTROL = (OLD, "dot", "x")
+TITLES = {"accuracy (%)": "What does training win?", "loss": "Does it still learn?"}
 ALONG = {"seconds": "seconds of work", "steps": "steps"}
 
 
@@ -17,7 +18,7 @@ def curves(runs: Sequence[Mapping[str, object]], along: str, what: str, total: f
 
     total: where the axis ends. original: a level to compare with, dashed.
     """
-    figure = _figure(f"{what} while it trains" if what != "loss" else "Does it still learn?", ALONG[along], what, hovermode="closest")
+    figure = _figure(TITLES.get(what, f"{what[:1].upper()}{what[1:]} on the way"), ALONG[along], what, hovermode="closest")
     used = 0
     for run in runs:
         color, dash, symbol = CONTROL if run["control"] else LINES[used % len(LINES)]

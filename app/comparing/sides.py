@@ -38,7 +38,7 @@ def offered() -> dict[int | str, Side]:
     """What can be compared now: the original, what is on screen, presets, and the snapshots of networks judged on the same data."""
     net = state.network()
     names = {state.ORIGINAL: "Original", state.SCREEN: "On screen", **{n: f"Preset {PRESETS[n].title}" for n in PRESETS if n != "original"}}
-    found = {side: Side(title, net, state.side_recipe(side)) for side, title in names.items()}
+    found = {side: Side(title, net.reference if side == state.ORIGINAL else net, state.side_recipe(side)) for side, title in names.items()}
     for number, kept in state.shelf().items():
         other = compute.network(kept.network) if compute.known(kept.network) else None
         if other is not None and other.digest == kept.digest and _same_data(net, other):

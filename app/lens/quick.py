@@ -1,7 +1,7 @@
 """Rungs that need not be carried out: what sorted weights, codebooks and spectra tell exactly of whole ladders.
 
-Each function gives (rung, what is known of it), and nothing where the steps are others than those it knows. A test holds every
-figure equal to that of the layer really encoded.
+Each function gives (rung, what is known of it), and nothing where the steps are others than those it knows, or training left the
+layer stored in some way. A test holds every figure equal to that of the layer really encoded.
 """
 
 from collections.abc import Iterator
@@ -56,7 +56,7 @@ def pruning(layer: Layer, steps: Steps, at: int, source: Ordered) -> Found:
     """Magnitude pruning of the weights as trained, then perhaps uniform quantization with one scale, and Huffman coding."""
     after = running(steps[at + 1 :])
     names = [s.method for s in after]
-    if steps[at].method != PRUNE or running(steps[:at]) or names not in ([], [CODE], [ROUND], [ROUND, CODE]):
+    if layer.stored is not None or steps[at].method != PRUNE or running(steps[:at]) or names not in ([], [CODE], [ROUND], [ROUND, CODE]):
         return
     n, coded, flat, signal = source.size, CODE in names, _flat(layer), float(source.all.second[0])
     for i, asked in enumerate(ladder(steps[at])):
@@ -75,7 +75,7 @@ def rounding(layer: Layer, steps: Steps, at: int, source: Ordered, books: Any) -
     books: what k-means prepared on those; None for another method.
     """
     before, after = running(steps[:at]), [s.method for s in running(steps[at + 1 :])]
-    if [s.method for s in before] not in ([], [PRUNE]) or after not in ([], [CODE]):
+    if layer.stored is not None or [s.method for s in before] not in ([], [PRUNE]) or after not in ([], [CODE]):
         return
     n, coded, flat = source.size, bool(after), _flat(layer)
     k = round(float(before[0]["sparsity"]) * n) if before else 0
@@ -101,7 +101,7 @@ def decomposing(layer: Layer, steps: Steps, at: int, found: Any) -> Found:
     found: errors_by_rank of the weight, which tells nothing of its entries; or what the method prepared.
     """
     before, after = running(steps[:at]), [s.method for s in running(steps[at + 1 :])]
-    if before or after not in ([], [CODE]) or not isinstance(found, np.ndarray | Spectrum | Modes):
+    if layer.stored is not None or before or after not in ([], [CODE]) or not isinstance(found, np.ndarray | Spectrum | Modes):
         return
     shape, first = tuple(layer.weight.shape), corner(layer.weight.numpy())
     out, into, kernel = shape[0], shape[1], int(np.prod(shape[2:]))

@@ -15,8 +15,9 @@ def header() -> None:
     """The sidebar's head: pick a network, see what it is, open another."""
     net, titles = state.network(), state.titles()
     st.selectbox("Network", list(titles), key="pick", format_func=lambda name: titles.get(name, name), on_change=state.chosen_network)
-    st.markdown(f":small[{net.parameters:,} parameters in {len(net.layers)} layers; "
-                f"{words.size(compute.costs(net, Recipe()).original_bytes)} as trained]")
+    plain = compute.costs(net, Recipe())
+    before = f", from {words.size(plain.original_bytes)}" if net.origin else ""
+    st.markdown(f":small[{net.parameters:,} parameters in {len(net.layers)} layers; {words.size(plain.file_bytes)} as trained{before}]")
     if st.button("Open your own…", width="stretch"):
         _dialog()
 

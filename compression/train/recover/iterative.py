@@ -103,7 +103,7 @@ PROCEDURE = Procedure(
     run=run,
     shown_on="lenet-300-100",
     recipe=Recipe((step("pruning.magnitude", sparsity=0.97),)),
-    study=((("schedule", "geometric"),), (("schedule", "cubic"),)),
+    study=((("epochs", 1),), (("epochs", 3),)),
     refuses=prunes,
     finding="Iterative pruning beats pruning at once, with as many passes.",
 )
