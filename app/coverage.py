@@ -6,7 +6,7 @@ from functools import cache
 from pathlib import Path
 from typing import NamedTuple
 
-from compression.registry import methods, repairs, rewrites
+from compression.registry import methods, procedures, repairs, rewrites
 from compression.searching.ways import WAYS
 
 LIST = Path(__file__).parents[1] / "assets" / "coverage.csv"
@@ -46,8 +46,9 @@ class Row(NamedTuple):
 
     @property
     def opens(self) -> str:
-        """The method or rewriting to be opened for this row; empty where there is none."""
-        return next((name for name in self.ids if name in methods() or name in rewrites()), "")
+        """The way of training, the method or the rewriting to be opened for this row; empty where there is none."""
+        there = procedures() if self.claim in ("trains here", "recorded run of ours") else methods() | rewrites()
+        return next((name for name in self.ids if name in there), "")
 
 
 @cache
@@ -77,8 +78,8 @@ def check(row: Row) -> None:
 
 @cache
 def known() -> dict[str, str]:
-    """Titles of all that the library can do, by id: methods, rewritings, repairs as "repair.norms", searches, and the solver's ways."""
-    every = methods() | rewrites() | {f"repair.{n}": r for n, r in repairs().items()} | WAYS
+    """Titles of all that the library can do, by id: methods, rewritings, repairs as "repair.norms", ways of training, searches, and the solver's."""
+    every = methods() | rewrites() | {f"repair.{n}": r for n, r in repairs().items()} | procedures() | WAYS
     return {name: found.title for name, found in every.items()} | SOLVERS
 
 

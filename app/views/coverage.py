@@ -5,7 +5,9 @@ import streamlit as st
 from app import coverage, listing, pace, who_is_better
 from app.coverage import GLYPHS, MEANING, Row
 from app.listing import Entry
-from app.views import methods
+from app.training.wanted import put
+from app.views import methods, train
+from compression.registry import procedures
 
 HALVES = ("What runs here", "Who does better")
 SECTION = {"after 2020": "", "beside": ", beside the survey"}
@@ -42,7 +44,10 @@ def _list() -> None:
         st.info("No row has this badge in this family. Click a choice again to drop it.")
         return
     opened = listing.show(_sections(shown), key="coverage.list")
-    if opened:
+    if opened in procedures():
+        put(opened, procedures()[opened].settings(), 0)
+        st.switch_page(st.Page(train.show, title="Train", url_path="train"))
+    elif opened:
         methods.choose(opened)
         st.switch_page(st.Page(methods.show, title="Methods", url_path="methods"))
 
