@@ -65,7 +65,7 @@ def pick(at, name) -> AppTest:
 
 def healthy(at) -> AppTest:
     """No exception and no empty figure, after all that is being prepared has been."""
-    for who in ("bench.ready", "bench.rival", "bench.failure"):
+    for who in ("bench.ready", "bench.rival", "bench.failure", "bench.emptied"):
         job = jobs.long.find(f"{at.session_state['owner']}.{who}") if "owner" in at.session_state else None
         if job is not None and job.running:
             assert job.ended(300) and not job.error, job.error
@@ -334,3 +334,11 @@ def test_the_emptiest_layer_is_found_as_counting_finds_it():
         at = round(100 * sparsity)
         assert found.left[at] == pytest.approx(min(kept.values()), abs=1e-3) and found.layer[at] == min(kept, key=kept.get)
     assert emptied.least(net, "fc2", "pruning.random").left[90] == pytest.approx(0.1)
+
+
+def test_a_rewriting_is_seen_to_fail_by_its_button():
+    told = rewrites()["rewriting.fold_norms"].fails
+    at = pick(opened("methods", net="lenet-300-100"), "rewriting.fold_norms")
+    assert told.why in [m.value for m in at.markdown]
+    press(at, "See it fail")
+    assert at.session_state["bench.then"] == told.bits and told.network in str(at.session_state["net"])
