@@ -135,7 +135,7 @@ def network(name: str) -> Network:
 
 def fingerprint(net: Network, recipe: Recipe) -> tuple[tuple[Step, ...], ...]:
     """What a recipe comes to on this network, layer by layer: equal for recipes that do the same."""
-    return (recipe.first, recipe.repairs, *(recipe.chain(layer.name) for layer in net.layers))
+    return kept(("fingerprint", net.digest, recipe), lambda: (recipe.first, recipe.repairs, *(recipe.chain(x.name) for x in net.layers)))
 
 
 def compressed(net: Network, recipe: Recipe) -> Compressed:

@@ -143,15 +143,15 @@ class Ruler(NamedTuple):
     ticks: Mapping[float, str] = {}  # what some values are called
 
 
-def parallel(rulers: Sequence[Ruler], color: Sequence[float], title: str, ends: tuple[float, float], version: int) -> go.Figure:
-    """A line a recipe across all its numbers, coloured by one of them. A new version forgets what was brushed."""
+def parallel(rulers: Sequence[Ruler], version: int) -> go.Figure:
+    """A line a recipe across all its numbers, coloured by the last of them, yellow being best. A new version forgets what was brushed."""
+    last = rulers[-1]
     lines = {"type": "parcoords", "labelangle": -12, "labelside": "top", "dimensions": [
         {"label": r.label, "values": list(r.values), "range": [r.high, r.low] if r.flipped else [r.low, r.high],
          **({"tickvals": list(r.ticks), "ticktext": list(r.ticks.values())} if r.ticks else {})} for r in rulers],
-        "line": {"color": list(color), "colorscale": "Cividis", "cmin": ends[0], "cmax": ends[1],
-                 "colorbar": {"title": {"text": title, "font": {"size": 12}}, "thickness": 12}},
+        "line": {"color": list(last.values), "colorscale": "Cividis", "cmin": last.low, "cmax": last.high, "reversescale": last.flipped},
         "unselected": {"line": {"color": OLD, "opacity": 0.12}}}
-    return go.Figure([lines], {"margin": {"l": 64, "r": 24, "t": 76, "b": 20}, "uirevision": f"brush {version}"})
+    return go.Figure([lines], {"margin": {"l": 64, "r": 48, "t": 76, "b": 20}, "uirevision": f"brush {version}"})
 
 
 class Node(NamedTuple):
@@ -192,7 +192,8 @@ def tried(nodes: Sequence[Node], here: int, measure: str, ends: tuple[float, flo
                        "colorbar": {"title": {"text": f"{measure} (%)"}, "thickness": 12}}
         known_of = [f"{n.value:.1f} % {measure}" if which else "not measured yet" for n in of]
         marks.append({**common, "mode": "markers+text", "x": [n.step for n in of], "y": [n.lane for n in of], "marker": marker,
-                      "text": [n.change for n in of], "textposition": "bottom center", "textfont": {"size": 11},
+                      "text": [n.change for n in of], "textfont": {"size": 11},
+                      "textposition": [f"{'top' if n.step % 2 else 'bottom'} center" for n in of],
                       "customdata": [n.number for n in of],
                       "hovertext": [f"{n.said}<br>{_kb(n)}{k}" for n, k in zip(of, known_of, strict=True)],
                       "hovertemplate": "%{hovertext}<extra></extra>"})

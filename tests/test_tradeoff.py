@@ -76,11 +76,14 @@ def test_each_study_is_held_against_random_pruning_at_its_own_settings():
     recipes = [Recipe((step("pruning.magnitude", sparsity=s),)) for s in (0.0, 0.5, 0.8, 0.9)]
     ours = [row(i, 10, good, recipe=r) for i, (r, good) in enumerate(zip(recipes, (0.95, 0.94, 0.80, 0.20)))]
     chance = [row(9 + i, 10, good, kind="random", recipe=plan.twin(r), study=1) for i, (r, good) in enumerate(zip(recipes[1:], (0.60, 0.795, 0.50)))]
-    text, = said.against_chance([*ours, *chance], ["Magnitude pruning", "Random pruning"], GOODS["accuracy"])
+    text, = said.against_chance([*ours, *chance], ["Magnitude pruning", "Random pruning"], COSTS["bytes"], GOODS["accuracy"])
     assert text == ("Magnitude pruning against random pruning at the same settings: clearly more accurate at 1 of 3 settings, worse at 1, "
-                    "no clear difference at 1; in the middle +0.5 points.")
+                    "no clear difference at 1; in the middle 0.5 points better. "
+                    "Random pruning beats none of the 1 on its front.")
+    text, = said.against_chance([*ours, *chance], ["Magnitude pruning", "Random pruning"], COSTS["bytes"], GOODS["loss"])
+    assert "settings: lower in loss at 0 of 3" in text, "nothing is clear without intervals"
     assert plan.twin(recipes[0]) is None and plan.twin(chance[0].recipe) is None
-    assert said.against_chance(ours, ["Magnitude pruning"], GOODS["accuracy"]) == []
+    assert said.against_chance(ours, ["Magnitude pruning"], COSTS["bytes"], GOODS["accuracy"]) == []
 
 
 def test_networks_that_were_trained_small_have_letters_and_a_verdict():

@@ -84,17 +84,25 @@ def show(found: Shown, seen: View, brushed: set[int] | None, selected: Row | Non
     lacking = len(found.rows) - len(seen.rows)
     missing = f" {lacking} have no {y.word if any(y.read(r) is None for r in found.rows) else x.word} and no place here." if lacking else ""
     explain.beside("tradeoff", "Filled and joined by steps: the front of a study, nothing of which is beaten in both. Hollow: beaten. "
-                   f"{'Bars: 95 % intervals. ' if 'bars' in seen.looks else ''}Click a mark for its recipe.{out}{missing}",
+                   f"{_bars(seen)}Click a mark for its recipe.{out}{missing}",
                    _see(seen, found), _attempt(middle), lambda: table(found, seen))
     lines = [said.knee(middle, x, y, "log" in seen.looks)] if seen.front else []
     if least is not None and seen.front:
         lines.append(said.cheapest(within([r for r in seen.rows if not r.control], least, x.read, y.good), x, y, seen.tolerance))
-    lines += said.against_chance(seen.rows, [s.title for s in found.studies], y)
+    lines += said.against_chance(seen.rows, [s.title for s in found.studies], x, y)
     lines += said.smaller_dense(seen.rows, seen.front, x, y)
     if lines:
         st.markdown("\n".join(f"- {line}" for line in lines))
     if state.split() == "test" and found.rows:
         st.markdown(":small[These are test examples, which only report: choose on validation examples, then look here.]")
+
+
+def _bars(seen: View) -> str:
+    """What the error bars are, where there are any."""
+    up, across = (any(axis.spread(r) for r in seen.rows) for axis in (seen.y, seen.x))
+    said = [f"up and down: 95 % intervals of {seen.y.word}"] if up else []
+    said += ["left and right: quartiles of the rounds"] if across else []
+    return f"Bars {' and '.join(said)}. " if said and "bars" in seen.looks else ""
 
 
 def _see(seen: View, found: Shown) -> str:

@@ -104,7 +104,7 @@ def settings(net: Network, recipe: Recipe) -> tuple[float, ...]:
     def mean() -> tuple[float, ...]:
         total = sum(layer.weight.numel() for layer in net.layers)
         each = [(layer.weight.numel() / total, {name: v for s in recipe.chain(layer.name) for name, v in s.knobs}) for layer in net.layers]
-        return tuple(sum(share * float(knobs.get(which, OFF[which])) for share, knobs in each) for which in DIALS)
+        return tuple(round(sum(share * float(knobs.get(which, OFF[which])) for share, knobs in each), 6) for which in DIALS)
 
     return compute.kept(("settings", net.digest, recipe), mean)
 

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from app import words
 from app.studying.axes import Axis, Row
 from app.studying.plan import twin
-from compression.search import dominating
+from compression.search import dominating, front
 
 NAMED = 3  # recipes that are named one by one
 LETTERS = "abcdefghijklmnopqrstuvwxyz"  # on the marks of networks that are not compressed, from left to right
@@ -58,9 +58,9 @@ def apart(one: Row, other: Row, y: Axis) -> bool:
     return a is None or b is None or a[0] > b[1] or b[0] > a[1]
 
 
-def against_chance(rows: Sequence[Row], titles: Sequence[str], y: Axis) -> list[str]:
-    """For each study that prunes, how its recipes stand to random pruning at the same settings."""
-    chance = {r.recipe: r for r in rows if r.kind == "random"}
+def against_chance(rows: Sequence[Row], titles: Sequence[str], x: Axis, y: Axis) -> list[str]:
+    """For each study that prunes, how its recipes stand to random pruning at the same settings, and its front at the same cost."""
+    chance = {r.recipe: r for r in rows if r.kind == "random" and x.read(r) is not None and y.read(r) is not None}
     found = []
     for number, title in enumerate(titles):
         pairs = [(r, chance[t]) for r in rows if r.study == number and not r.control and (t := twin(r.recipe)) in chance]
@@ -70,23 +70,27 @@ def against_chance(rows: Sequence[Row], titles: Sequence[str], y: Axis) -> list[
         won = sum(y.good(r) > y.good(t) and apart(r, t, y) for r, t in pairs)
         lost = sum(y.good(r) < y.good(t) and apart(r, t, y) for r, t in pairs)
         gain = sorted(y.good(r) - y.good(t) for r, t in pairs)[len(pairs) // 2]
-        verdict = f"clearly {y.better} at {won} of {len(pairs)} settings"
+        sure = "clearly " if y.spread(pairs[0][0]) else ""
+        verdict = f"{sure}{y.better} at {won} of {len(pairs)} settings"
         verdict += f", worse at {lost}" if lost else ""
         verdict += f", no clear difference at {len(pairs) - won - lost}" if len(pairs) > won + lost else ""
-        found.append(f"{title} against random pruning at the same settings: {verdict}; in the middle {gain:+.{y.digits}f} "
-                     f"{'points' if y.unit == '%' else y.unit}.".replace("-", "−"))
+        middle = f"{abs(gain):.{y.digits}f} {'points' if y.unit == '%' else y.unit} {'better' if gain >= 0 else 'worse'}"
+        line = front([r for r in rows if r.study == number], x.read, y.good)
+        beaten_by = sum(bool(dominating(r, chance.values(), x.read, y.good)) for r in line)
+        found.append(f"{title} against random pruning at the same settings: {verdict}; in the middle {middle}. Random pruning beats "
+                     f"{beaten_by or 'none'} of the {len(line)} on its front.")
     return found
 
 
-def smaller_dense(rows: Sequence[Row], front: Sequence[Row], x: Axis, y: Axis) -> list[str]:
+def smaller_dense(rows: Sequence[Row], best: Sequence[Row], x: Axis, y: Axis) -> list[str]:
     """Which letter is which network that was not compressed, and what they say of the front."""
     others = sorted((r for r in rows if r.kind == "dense"), key=x.read)
     if not others:
         return []
     letters = {r.number: letter for r, letter in zip(others, LETTERS, strict=False)}
     key = "; ".join(f"{letters[r.number]} {words.plain(r.said)} ({at(r, x, y)})" for r in others)
-    free = [letters[r.number] for r in others if not dominating(r, front, x.read, y.good)]
-    verdict = ("" if not front else " A recipe here beats every one of them." if not free else
+    free = [letters[r.number] for r in others if not dominating(r, best, x.read, y.good)]
+    verdict = ("" if not best else " A recipe here beats every one of them." if not free else
                f" No recipe here beats {' and '.join([', '.join(free[:-1]), free[-1]] if len(free) > 1 else free)}: "
                "a network trained small can be the better deal.")
     return [f"**Smaller networks, not compressed**: {key}.{verdict}"]

@@ -84,12 +84,11 @@ def show(found: Shown, seen: View, rows: Sequence[Row], there: Sequence[Ruler], 
         state.recall(BRUSH, (None, None))
         state.recall("study.brush.version", version + 1)
 
-    values = [seen.y.read(r) for r in rows]
-    figure = plots_tradeoff.parallel(there, values, f"{seen.y.word} ({seen.y.unit})", (min(values), max(values)), version)
-    chart.show(figure, key="study.parallel", height=340, on_brush=brush, alt="Parallel coordinates: a line a recipe across its settings and results")
+    chart.show(plots_tradeoff.parallel(there, version), key="study.parallel", height=340, on_brush=brush,
+               alt="Parallel coordinates: a line a recipe across its settings and results")
     left = [r for r in rows if kept is None or r.number in kept]
     explain.beside("parallel", "Drag along an axis to keep what lies in it; the table and the chart above follow. Click an axis to let it go. "
-                   "Up is better: smaller, or more accurate.",
+                   f"Up is better: smaller, or more accurate. Yellow: the best {seen.y.word}; blue: the worst.",
                    f"{len(left)} of {len(rows)} recipes are kept." if kept is not None else f"{len(rows)} recipes; nothing is brushed.", None,
                    lambda: _frame(left, found, seen))
     first, second, third = st.columns([4, 1, 2], vertical_alignment="center")
@@ -107,7 +106,8 @@ def show(found: Shown, seen: View, rows: Sequence[Row], there: Sequence[Ruler], 
 
     st.dataframe(frame, hide_index=True, width="stretch", key=key, on_select=picked, selection_mode="single-row",
                  alt="The recipes within what is brushed", column_config={
-                     name: st.column_config.NumberColumn(format="%.1f") for name in ("size (KB)", f"{seen.y.word} ({seen.y.unit})", "±")})
+                     "size (KB)": st.column_config.NumberColumn(format="%.1f"), "±": st.column_config.NumberColumn(format="%.1f"),
+                     f"{seen.y.word} ({seen.y.unit})": st.column_config.NumberColumn(format=f"%.{seen.y.digits}f")})
 
 
 def _frame(rows: Sequence[Row], found: Shown, seen: View) -> pd.DataFrame:
@@ -120,8 +120,8 @@ def _frame(rows: Sequence[Row], found: Shown, seen: View) -> pd.DataFrame:
                       "multiply-adds": None if r.point.multiply_adds is None else words.many(r.point.multiply_adds),
                       f"{seen.y.word} ({seen.y.unit})": seen.y.read(r), "±": None if ends is None else (ends[1] - ends[0]) / 2, "examples": q.n,
                       "on its front": r.number in best})
-    return pd.DataFrame(told, columns=["recipe", "study", "size (KB)", "multiply-adds", f"{seen.y.word} ({seen.y.unit})", "±", "examples",
-                                        "on its front"])
+    found_ends = any(seen.y.spread(r) for r in rows)
+    return pd.DataFrame(told).drop(columns=[] if found_ends else ["±"], errors="ignore")
 
 
 def to_csv(found: Shown, seen: View) -> str:
