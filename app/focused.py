@@ -15,7 +15,7 @@ def show(pictures: tuple[Picture, ...]) -> None:
     """The lens on it, what it says in words, and its steps."""
     names = [p.name for p in pictures]
     state.show_focus()
-    picker, solo, free = st.columns([5, 2, 2], vertical_alignment="bottom", gap="small")
+    picker, solo, free = st.columns([5, 2, 2], vertical_alignment="bottom", gap="xsmall")
     picker.selectbox("Layer in focus", names, key="layer", on_change=state.chosen_layer)
     layer = state.focus()
     solo.button("Exit solo" if state.solo() == layer else "Solo", key="solo.switch", on_click=state.switch_solo, args=(layer,), width="stretch",

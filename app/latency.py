@@ -29,7 +29,7 @@ def show() -> None:
 
     mine = job is not None and job.key == key
     running = mine and job.running
-    left, right = st.columns([5, 1], vertical_alignment="center", gap="small")
+    left, right = st.columns([3, 1], vertical_alignment="center", gap="small")
     left.markdown(_told(job, mine, running))
     if running:
         right.button("Stop", key="latency.stop", on_click=job.stop, width="stretch")

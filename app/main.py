@@ -25,6 +25,11 @@ STYLE = """<style>
 [data-testid="stTopNavLink"]:focus-visible {outline: 2px solid var(--st-primary-color, currentColor); outline-offset: -2px}
 .st-key-cards [data-testid="stMetricDelta"] {font-size: .8rem}
 .st-key-cards [data-testid="stMetric"] > div {padding: .8rem}
+@media (max-width: 75rem) {
+    .st-key-cards [data-testid="stColumn"] {min-width: 11rem; flex: 1 1 11rem}
+    .st-key-solo-switch [data-testid="stIconMaterial"], .st-key-unpin [data-testid="stIconMaterial"] {display: none}
+    .st-key-solo-switch button, .st-key-unpin button {padding: .25rem .4rem}
+}
 @media (max-width: 40rem) {
     .st-key-cards [data-testid="stColumn"] {min-width: calc(50% - .5rem); flex: 1 1 calc(50% - .5rem)}
     .st-key-cards [data-testid="stColumn"]:nth-child(3) {min-width: 100%}

@@ -106,6 +106,7 @@ def _take_away() -> None:
         "apply.py": ("apply.py", lambda: compute.script(net, recipe, split)),
     }
     told = {"apply.py": "A script that makes the same file again, and judges it, with this project’s library and without the app."}
-    for column, (what, (name, make)) in zip(st.columns(len(files)), files.items(), strict=True):
-        column.download_button(f"Download {what}", make, name, on_click="ignore", width="stretch", disabled=bool(state.late()),
+    with st.container(horizontal=True):
+        for what, (name, make) in files.items():
+            st.download_button(f"Download {what}", make, name, on_click="ignore", disabled=bool(state.late()),
                                help="Can be written once all methods are prepared." if state.late() else told.get(what))

@@ -22,7 +22,7 @@ WIDE, HIGH, COLOURS, MOST = 1280, 860, 160, 150_000  # pixels, pixels, colours, 
 SETTLED = """() => document.querySelector('[data-testid=stApp]')?.dataset.testScriptState === 'notRunning'
     && document.querySelector('[data-testid=stMain] h1') && !document.querySelector('[data-stale=true], [data-testid=stSkeleton]')
     && [...document.querySelectorAll('.chart')].every(chart => chart.dataset.state === 'ready')
-    && !/so far|stimated|easuring…/.test(document.querySelector('[data-testid=stMain]').innerText)"""
+    && !/so far|stimated|easuring…/.test(document.querySelector('.st-key-claim')?.innerText ?? '')"""
 
 
 class Shot(NamedTuple):
@@ -37,7 +37,7 @@ class Shot(NamedTuple):
 SHOTS = {
     "explore": Shot("/"),
     "methods": Shot("/methods?net=lenet-5&layer=fc1&method=kmeans-bits-3"),
-    "sensitivity": Shot("/sensitivity?net=lenet-5", "Start scan", "Scan again", ".st-key-scan-heat"),
+    "sensitivity": Shot("/sensitivity?net=lenet-300-100", "Start scan", "Scan again", ".st-key-scan-heat"),
     "trade-off": Shot("/trade-off?net=lenet-300-100", ".st-key-study-begin button", "", ".st-key-study-chart"),
     "budget": Shot("/budget?net=lenet-300-100", "Find the best recipe", "Look again"),
     "compare": Shot("/compare?net=lenet-5&a=original&b=balanced"),
