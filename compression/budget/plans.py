@@ -4,7 +4,8 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import NamedTuple
 
-from compression.apply import Memo, compress
+from compression import measure
+from compression.apply import Memo, compress, smaller
 from compression.budget.exact import exact
 from compression.budget.explain import Reason, going_rate, reasons
 from compression.budget.problem import NOTHING, Choice, Limit, Problem
@@ -38,7 +39,7 @@ class Plan:
     choice: Choice
     recipe: Recipe
     file_bytes: int  # of the written file
-    adds: int | None  # multiply-adds, if changes add up
+    adds: int | None  # multiply-adds of the really smaller network
     progress: Progress | None = None  # measured together so far
     allowed: int | None = None  # what its options' bytes might add up to
 
@@ -114,8 +115,10 @@ class Bench:
     def plan(self, way: str, choice: Choice) -> Plan:
         """A choice as a recipe, with what its file weighs."""
         recipe, adds = self.table.recipe(choice.places, self.locked), self.table.original_adds
-        adds = None if adds is None else adds + sum(o.adds for o in self.table.chosen(choice.places))
-        return Plan(way, choice, recipe, size_of(compress(self.network, recipe, self.memo)), adds)
+        done = compress(self.network, recipe, self.memo)
+        if adds is not None and any(o.adds for o in self.table.chosen(choice.places)):
+            adds = measure.multiply_adds(smaller(done), self.network.example)
+        return Plan(way, choice, recipe, size_of(done), adds)
 
     def fitted(self, way: str, solve: Callable[[Problem], Choice], problem: Callable[[int | None], Problem], most_bytes: int | None) -> Plan:
         """The best choice whose written file keeps the budget: by what headers do not add up, the sum may be more than the file, or less."""

@@ -1,10 +1,11 @@
 """The budget solver against uniform, greedy, one multiplier, HAWQ and searches, at the same bytes.
 
-    OMP_NUM_THREADS=1 python tests/bench/budget.py [--all] [--write] [--evaluations 30] [--seeds 1] [network ...]
+    OMP_NUM_THREADS=1 python tests/bench/budget.py [--all] [--write] [--widths 4 3] [--evaluations 30] [--seeds 1] [--no-hessian]
+        [network ...]
 
 Options: uniform bits, magnitude pruning and SVD, each layer alone, its divergence (nats) on 32 training examples. Budgets: the bytes of
 all layers at 4 and at 3 bits. Every choice is then measured as a whole: validation examples chose, test examples only report,
-differences from the solver are paired. Searches, at the smaller budget, minimize the divergence measured jointly on 256 validation
+differences from the solver are paired. Searches, at the last budget, minimize the divergence measured jointly on 256 validation
 examples, with the same number of measurements each; of their seeds the middle one is reported. The last line is one line of JSON; with
 --write it is kept in assets/budget.json, which the app shows.
 """
@@ -40,8 +41,6 @@ from compression.sensitivity import harsher, rungs  # noqa: E402
 from compression.zoo import shipped  # noqa: E402
 
 DIALS = (("quantization.uniform", "bits"), ("pruning.magnitude", "sparsity"), ("lowrank.svd", "rank"))
-WIDTHS = (4, 3)
-RACED = 3  # bits, at whose bytes searches run as well
 
 
 def told(progress):
@@ -55,9 +54,11 @@ def in_order(progress):
     return type(answers)(answers.top[place], answers.confidence[place], None if answers.loss is None else answers.loss[place])
 
 
-def row(bench, plan, nats, best):
-    """One way's numbers; best: the solver's progress by split, to be compared with. What was not measured on validation yet is not."""
-    done = {"test": last(bench.judged(replace(plan, progress=None), data=bench.network.data["test"])).progress}
+def row(bench, plan, nats, best, tested):
+    """One way's numbers; best: the solver's progress by split, to be compared with. tested: what test examples said of recipes."""
+    if plan.recipe not in tested:
+        tested[plan.recipe] = last(bench.judged(replace(plan, progress=None), data=bench.network.data["test"])).progress
+    done = {"test": tested[plan.recipe]}
     done |= {"validation": plan.progress} if plan.progress else {}
     found = {"file_bytes": plan.file_bytes, "nats_added": plan.choice.cost, "nats_together": nats} | {s: told(p) for s, p in done.items()}
     for split in done.keys() & best.keys():
@@ -73,7 +74,7 @@ def last(steps):
     return end
 
 
-def bench(name, evaluations, seeds):
+def bench(name, widths, evaluations, seeds, hessian):
     net = shipped.load(name)
     held, memo, validation = {}, {}, net.data["validation"]
 
@@ -86,22 +87,23 @@ def bench(name, evaluations, seeds):
         options += last(measuring(instruments(net), [step(method, **{knob: v}) for v in values])).options
     original = size_of(compress(net, Recipe()))
     table = merged([layer.name for layer in net.layers], options, original, original_operations(net))
-    curved = last(traces(net))
+    curved = last(traces(net)) if hessian else None
     work = Bench(net, table, validation, instruments, memo)
     result = {"digest": net.digest, "original_bytes": original, "options": sum(map(len, table.rows)), "layers": len(table.rows), "budgets": []}
-    for width in WIDTHS:
+    for width in widths:
         most = size_of(compress(net, Recipe((step("quantization.uniform", bits=width),))))
         found = last(proposing(work, Wish(most)))
         measure = divergence(instruments(net), table, validation, memo)
         ways, best = {}, {}
-        for plan in (*found.plans, last(work.judged(work.curved(found, curved.by_layer)))):
-            ways[plan.way], done = row(work, plan, -finished(measure(plan.choice.places)), best)
+        tested = {}
+        for plan in (*found.plans, *([last(work.judged(work.curved(found, curved.by_layer)))] if curved else [])):
+            ways[plan.way], done = row(work, plan, -finished(measure(plan.choice.places)), best, tested)
             best = best or done
             said(name, width, TITLES[plan.way], ways[plan.way])
         ways[SOLVER] |= {"gap": found.best.choice.gap, "recipe": json.loads(to_json(found.best.recipe))}
         start = next(p.choice.places for p in found.plans if p.way == "uniform")
         racing, finals = {}, {}
-        for way, known in WAYS.items() if width == RACED else ():
+        for way, known in WAYS.items() if width == widths[-1] and evaluations else ():
             runs = []
             for seed in range(seeds):
                 trials = [t for t in race(known.begin(Space(found.problem, (start,)), seed), measure, evaluations) if t]
@@ -109,7 +111,7 @@ def bench(name, evaluations, seeds):
                 racing.setdefault(way, []).append([-max(t.good for t in trials[: i + 1]) for i in range(len(trials))])
             middle = sorted(runs, key=lambda t: t.good)[len(runs) // 2]
             plan = work.plan(way, Choice(middle.places, total(found.problem.cost, middle.places)))
-            finals[way], _ = row(work, plan, -middle.good, best)
+            finals[way], _ = row(work, plan, -middle.good, best, tested)
             said(name, width, known.title, finals[way])
         result["budgets"].append({"said": f"all layers at {width} bits", "most_bytes": most, "ways": ways, "searches": finals, "race": racing})
     return result
@@ -142,6 +144,8 @@ def main():
     ask = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     ask.add_argument("names", nargs="*", default=["resnet-20", "vit"])
     ask.add_argument("--all", action="store_true", help="every network that ships")
+    ask.add_argument("--widths", type=int, nargs="+", default=[4, 3], help="bits that give the budgets; searches run at the last")
+    ask.add_argument("--no-hessian", action="store_true")
     ask.add_argument("--evaluations", type=int, default=30)
     ask.add_argument("--seeds", type=int, default=1)
     ask.add_argument("--write", action="store_true")
@@ -149,8 +153,9 @@ def main():
     torch.set_num_threads(1)
     results = {}
     for name in shipped.available() if asked.all else asked.names:
-        results[name] = rounded(bench(name, asked.evaluations, asked.seeds)) | {"made": {
-            "command": f"tests/bench/budget.py --evaluations {asked.evaluations} --seeds {asked.seeds} {name}", "torch": torch.__version__,
+        results[name] = rounded(bench(name, asked.widths, asked.evaluations, asked.seeds, not asked.no_hessian)) | {"made": {
+            "command": f"tests/bench/budget.py --widths {' '.join(map(str, asked.widths))} --evaluations {asked.evaluations} "
+                       f"--seeds {asked.seeds}{' --no-hessian' if asked.no_hessian else ''} {name}", "torch": torch.__version__,
             "machine": platform.machine(), "options": [f"{m} {k}" for m, k in DIALS]}}
         if asked.write:
             known = json.loads(RECORDED.read_text()) if RECORDED.exists() else {}
