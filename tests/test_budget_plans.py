@@ -161,7 +161,7 @@ def test_locked_layers_stay_and_hawqs_choice_is_by_curvature():
     assert moved[0][0] >= moved[1][0] and moved[0][1] <= moved[1][1] and moved[0] != moved[1]
 
 
-@pytest.mark.parametrize("name", ["resnet-20", "vit"])
+@pytest.mark.parametrize("name", ["digits-mlp", "resnet-20", "vit"])
 def test_the_record_is_of_these_weights_and_of_recipes_that_fit(name):
     net = shipped.load(name)
     found = recorded(net)
