@@ -12,12 +12,16 @@ from compression.recipe import Recipe, step
 from compression.registry import procedures
 from compression.score import size_of
 from compression.train.distil import losses
+from compression.train.distil.data_free import made_up, summary
 from compression.train.distil.features import heads, look, matched, stages
+from compression.train.distil.few_labels import UNKNOWN, MeanTeacher, few, labelled
 from compression.train.distil.heldout import found, without
 from compression.train.distil.mutual import mutual
+from compression.train.distil.noisy import noisy
 from compression.train.distil.signal import SIGNALS
 from compression.train.distil.students import STUDENT, renewed, untrained
 from compression.train.distil.teaching import Lesson, by_class, plan, prepared
+from compression.train.distil.wrong_labels import corrupted
 from compression.train.loop import fit
 from compression.train.procedure import Task
 from compression.zoo import shipped
@@ -129,6 +133,60 @@ def test_a_held_out_class_is_recognized_once_its_score_is_raised():
     assert found(answers, labels, 1) == (0.5, 1.0) and found(answers, torch.zeros(4).long(), 1) == (0.0, 0.0)
     data = shipped.load("digits-mlp").data["train"]
     assert set(without(data, 3).labels.tolist()) == set(range(10)) - {3}
+
+
+def test_noise_falls_on_a_share_of_the_rows_and_multiplies_their_scores():
+    torch.manual_seed(0)
+    before = torch.tensor([[1.0, 0.0, -2.0]]).expand(2000, 3)
+    after = noisy(0.8, 0.3)(before)
+    struck = (after != before).any(1)
+    assert struck.double().mean().item() == pytest.approx(0.8, abs=0.03) and (after[:, 1] == 0).all()
+    assert (after[struck, 2] / -2).std().item() == pytest.approx(0.3, abs=0.02)
+
+
+def test_wrong_labels_are_of_another_class_and_few_labels_are_few():
+    data = shipped.load("digits-mlp").data["train"]
+    wrong = corrupted(data, 0.4, 0).labels
+    assert (wrong != data.labels).double().mean().item() == pytest.approx(0.4, abs=0.05) and set(wrong.tolist()) <= set(range(10))
+    told = few(data, 50, 0).labels
+    assert int((told != UNKNOWN).sum()) == 50 and torch.equal(told[told != UNKNOWN], data.labels[told != UNKNOWN])
+    scores = torch.tensor([[log(3.0), 0.0], [9.0, 0.0]])
+    assert labelled(scores, torch.tensor([0, UNKNOWN])).item() == near(-log(0.75)) and labelled(scores, torch.tensor([UNKNOWN] * 2)).item() == 0
+
+
+def test_the_mean_teacher_follows_its_student():
+    pair = MeanTeacher(nn.Linear(1, 1, bias=False), nn.Linear(1, 1, bias=False))
+    with torch.no_grad():
+        pair.student.weight.fill_(1.0)
+        pair.mean.weight.zero_()
+    pair.follow(0.9, 100)
+    assert pair.mean.weight.item() == near(0.1)
+    pair.follow(0.9, 1)
+    assert pair.mean.weight.item() == near(0.55)
+
+
+def test_what_is_kept_of_the_data_and_inputs_that_fit_it():
+    kept = summary(torch.tensor([[0.0], [2.0], [7.0]]), torch.tensor([0, 0, 1]), 2)
+    assert kept.mean.flatten().tolist() == near([1.0, 3.0]) and kept.share.tolist() == near([2 / 3, 1 / 3])
+    net = shipped.load("digits-mlp")
+    place, train = stages(net.module, net.data["train"].inputs[:3])[-1], net.data["train"]
+    with torch.no_grad():
+        seen = look(net.module, train.inputs, (place,))
+    kept = summary(seen.hidden[0].flatten(1), seen.scores.argmax(-1), 10)
+    making = made_up(net.module, place, kept, train, 100, 60, 0)
+    with pytest.raises(StopIteration) as end:
+        while True:
+            next(making)
+    made = end.value.value
+    with torch.no_grad():
+        confident = net.module(made.inputs).softmax(-1).max(-1).values.mean()
+    assert len(made.labels.unique()) >= 8 and confident > 0.8
+
+
+def test_the_early_teacher_is_the_whole_one_cut_off():
+    _, progress = last("distil.early", epochs=5)
+    whole, early, *_ = progress.runs
+    assert early.steps < whole.steps / 2 and [p.accuracy for p in early.points] == [p.accuracy for p in whole.points[: len(early.points)]]
 
 
 def test_probabilities_by_class_add_up():

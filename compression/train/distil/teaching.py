@@ -1,6 +1,6 @@
 """A student with its teacher: the model that is trained, its loss, what is traced on the way, and what comes of it."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import NamedTuple
 
 import torch
@@ -13,13 +13,12 @@ from compression.train.distil.features import Place, Seen, heads, inner, look, m
 from compression.train.distil.losses import softened
 from compression.train.distil.signal import SIGNALS, Told
 from compression.train.loop import Loss, fit
-from compression.train.plan import Plan
+from compression.train.plan import Plan, usual_batch
 from compression.train.procedure import Going, Task, following
-from compression.train.progress import Run, Trained
+from compression.train.progress import Point, Run, Trained
 from compression.train.results import result
 
 EPOCHS = Knob("epochs", "Passes", (1, 2, 3, 5, 10, 20, 40), 5, "How often every training example is seen.")
-FEW = 5000  # examples; of fewer, batches are smaller, so that a pass has some steps
 PIECE = 250
 
 
@@ -42,6 +41,7 @@ class Lesson(NamedTuple):
     temperature: float
     alpha: float
     said: str = ""  # of the teacher, in the key that a run is kept under
+    change: Callable[[Tensor], Tensor] | None = None  # of its scores, before the student is shown them
 
 
 class Likeness(NamedTuple):
@@ -53,16 +53,16 @@ class Likeness(NamedTuple):
 
 def plan(task: Task, epochs: int, rate: float = 3e-3) -> Plan:
     """How every student is trained: AdamW, one cycle, no augmentation."""
-    small = task.teach.kind == "text" or len(task.teach) < FEW
-    return Plan("adamw", rate, 0.01, 32 if small else 128, epochs)
+    return Plan("adamw", rate, 0.01, usual_batch(task.teach), epochs)
 
 
 def taught(task: Task, run: Run, body: nn.Module, how: Plan, lesson: Lesson | None, key: str, *, teach: Data | None = None,
            finish: Callable[[nn.Module], Trained] | None = None, trace: Callable[[nn.Module], Mapping[str, float]] = lambda model: {},
-           smoothing: float = 0.0) -> Going:
+           smoothing: float = 0.0, until: int = 0) -> Going:
     """Train a student with a teacher, or without one where lesson is None, from the same weights in the same order of examples.
 
     key: what else decides it. teach: examples other than the task's. finish: what comes of the student; a network of its own by default.
+    until: stop after so many steps, in the middle of the plan; 0 goes to its end.
     """
     teach = teach or task.teach
     pupil, loss = (prepared(task, body, lesson, teach) if lesson else (Pupil(body), None))
@@ -84,10 +84,19 @@ def taught(task: Task, run: Run, body: nn.Module, how: Plan, lesson: Lesson | No
         return Likeness(*(by_class(x, task.watch, lesson.temperature) for x in (watched_by, latest[0])))
 
     said = (lesson.signal, lesson.temperature, lesson.alpha, lesson.said) if lesson else ("alone", smoothing)
+    key = f"{key} {until}" if until else key
     points = fit(pupil, teach, task.watch, how, task.seed, loss or hard(smoothing), trace=traced, store=task.store,
                  key=task.key(key, how, teach.digest, *said))
     made = finish or (lambda model: result(task.network, inner(model), run.title))
-    return (yield from following(run, points, lambda: made(pupil.body), pictured))
+    return (yield from following(run, cut(points, until), lambda: made(pupil.body), pictured))
+
+
+def cut(points: Iterator[Point | None], until: int) -> Iterator[Point | None]:
+    """The points of a training up to a step, or all; of what is cut off nothing is worked out."""
+    for point in points:
+        yield point
+        if until and point is not None and point.step >= until:
+            return
 
 
 def hard(smoothing: float = 0.0) -> Loss:
@@ -124,6 +133,7 @@ def prepared(task: Task, body: nn.Module, lesson: Lesson, teach: Data) -> tuple[
     def loss(pupil: nn.Module, inputs: Tensor, labels: Tensor) -> Tensor:
         with torch.no_grad():
             teacher = look(lesson.teacher, inputs, theirs, attending[1])
+            teacher = teacher if lesson.change is None else teacher._replace(scores=lesson.change(teacher.scores))
         student = look(pupil.body, inputs, ours, attending[0])
         spoken = signal.measure(pupil.beside, student, teacher, lesson.temperature)
         return (1 - lesson.alpha) * F.cross_entropy(student.scores, labels.flatten()) + lesson.alpha * signal.scale * spoken
