@@ -41,6 +41,7 @@ SHOTS = {
     "trade-off": Shot("/trade-off?net=lenet-300-100", ".st-key-study-begin button", "", ".st-key-study-chart"),
     "budget": Shot("/budget?net=lenet-300-100", "Find the best recipe", "Look again"),
     "compare": Shot("/compare?net=lenet-5&a=original&b=balanced"),
+    "train": Shot("/train?net=digits-mlp"),
 }
 
 
