@@ -1,0 +1,1 @@
+"""Training with rounded weights and activations, so that the network learns to live with them."""
