@@ -98,7 +98,7 @@ def apply(network: Network, bits: int, range: str, rotate: bool) -> nn.Module:
         asked = hasattr(owner, "rounding")  # by the attention layer around it
         owner.rounding = rounding
         if not asked:
-            owner.register_forward_pre_hook(_round_first)
+            owner.register_forward_pre_hook(round_first)
     return module
 
 
@@ -183,7 +183,7 @@ def _gate(owner: nn.Module) -> nn.Module:
     return getattr(owner, "rounding", owner)
 
 
-def _round_first(module: nn.Module, given: tuple[Any, ...]) -> tuple[Any, ...]:
+def round_first(module: nn.Module, given: tuple[Any, ...]) -> tuple[Any, ...]:
     """Before a layer runs: its first argument rounded, wherever it stands among the arguments."""
     rounded = module.rounding(given[0])
     return tuple(rounded if each is given[0] else each for each in given)

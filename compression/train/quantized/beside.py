@@ -22,7 +22,7 @@ from compression.repair.repaired import put
 from compression.train.loop import Loss, accuracy, fit
 from compression.train.made import Made
 from compression.train.plan import Plan
-from compression.train.procedure import Going, Procedure, Task, following, in_turn
+from compression.train.procedure import Going, Task, following, in_turn
 from compression.train.progress import Point, Progress, Run, Trained
 from compression.train.results import baked, result
 
@@ -45,7 +45,8 @@ class Way(NamedTuple):
     """What one way of training with rounded weights adds to the usual loop."""
 
     make: Callable[[Layer], nn.Module]  # a Maker for a layer
-    begin: Callable[[Made], None] = lambda model: None  # before the first step: rounds activations too
+    open: Callable[[nn.Module], None] = lambda module: None  # a copy of the network, before anything else: activations rounded too
+    begin: Callable[[Made], None] = lambda model: None  # before the first step
     after: Callable[[Made, float], None] = lambda model, share: None  # after a step; the share of all steps that is done
     trace: Callable[[Made], Mapping[str, float]] = lambda model: {}
     loss: Callable[[Made], Loss | None] = lambda model: None
@@ -54,13 +55,19 @@ class Way(NamedTuple):
 
 def beside(task: Task, plan: Plan, words: str, rounding: Step, way: Way, *key: object) -> Iterator[Progress | None]:
     """Two runs: a step of post-training rounding as control, and the training. key: all that decides it beside plan and task."""
-    net = rewritten(task.network, task.recipe.first)[0]
+    net = start(task)
     layers = chosen(task, net)
+    forms = {layer.name: encode(replace(layer, stored=None), (rounding,))[0] for layer in layers}
     rounded, learning = Run("rounded, not trained", 0, control=True), Run(words, plan.total(len(task.teach)))
     yield from in_turn(task.watch, [
-        (rounded, lambda _: untrained(task, net, {layer.name: encode(layer, (rounding,))[0] for layer in layers}, rounded)),
+        (rounded, lambda _: untrained(task, net, forms, way, rounded)),
         (learning, lambda _: learnt(task, net, layers, plan, way, learning, task.key(*key, plan))),
     ])
+
+
+def start(task: Task) -> Network:
+    """The network after the recipe's rewritings."""
+    return rewritten(task.network, task.recipe.first)[0]
 
 
 def chosen(task: Task, net: Network) -> list[Layer]:
@@ -73,10 +80,12 @@ def refuses(task: Task) -> str | None:
     return None if chosen(task, task.network) else f"The recipe locks every layer of {task.network.title} that could be rounded; unlock one."
 
 
-def untrained(task: Task, net: Network, forms: Mapping[str, Encoded], run: Run) -> Going:
+def untrained(task: Task, net: Network, forms: Mapping[str, Encoded], way: Way, run: Run) -> Going:
     """One point: the network with its layers stored so."""
     module = copy.deepcopy(net.module)
     put(module, {name: form.decode() for layer in net.layers if (form := forms.get(layer.name)) for name in layer.names})
+    way.open(module)
+    way.finish(module)
     made = result(task.network, module, run.title, forms)
     run = replace(run, points=(Point(0, 0.0, nan, accuracy(made.network.module, task.watch), True),), trained=made)
     yield run
@@ -86,6 +95,7 @@ def untrained(task: Task, net: Network, forms: Mapping[str, Encoded], run: Run) 
 def learnt(task: Task, net: Network, layers: list[Layer], plan: Plan, way: Way, run: Run, key: str) -> Going:
     """Train full weights through their rounding; what is judged and kept is what the rounded ones are stored as."""
     model, total = Made(net, {layer.name: way.make(layer) for layer in layers}), plan.total(len(task.teach))
+    way.open(model.body)
     way.begin(model)
     for i, codes in enumerate(all_codes(model)):
         model.register_buffer(f"codes_{i}", codes)

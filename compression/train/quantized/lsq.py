@@ -56,7 +56,7 @@ def hold(model: Made, share: float) -> None:
 
 def trace(model: Made) -> dict[str, float]:
     """How far steps have come from where they began."""
-    return {"step size (% of the first)": mean([float(100 * (maker.step / model.get_buffer(f"first_{i}")).mean())
+    return {"step size (% of the first)": mean([float(100 * (maker.step.detach() / model.get_buffer(f"first_{i}")).mean())
                                                 for i, maker in enumerate(model.makers)])}
 
 
