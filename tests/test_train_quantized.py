@@ -26,7 +26,7 @@ MAKERS = {
     "signs": lambda: binary_connect.Signs(WEIGHT, WEIGHT.abs().mean().reshape(1), True),
     "sized signs": lambda: xnor.SizedSigns(LAYER, "channel"),
     "two sizes": lambda: ttq.Learnt(WEIGHT, 0.1),
-    "increment": lambda: inq.Increment(LAYER, 3),
+    "increment": lambda: inq.Increment(LAYER, 3, "channel"),
     "noise": lambda: quant_noise.Noisy(LAYER, 2, 0.5, 8),
     "soft": lambda: dsq.Soft(LAYER, 2),
     "loss-aware": lambda: loss_aware.Weighed(LAYER),
@@ -125,7 +125,7 @@ def test_rounded_gradients_are_right_on_average():
 
 
 def test_what_is_held_stays_and_the_largest_are_held_first():
-    maker = inq.Increment(LAYER, 3)
+    maker = inq.Increment(LAYER, 3, "channel")
     maker.hold(0.5, "largest")
     assert int(maker.held.sum()) == 60 and WEIGHT.abs()[maker.held].min() >= WEIGHT.abs()[~maker.held].max()
     before = maker().detach().clone()
@@ -148,7 +148,7 @@ def test_noise_leaves_the_others_as_they_are():
 def test_it_beats_rounding_alone_and_flows_on_as_it_was_judged(name):
     net, way = shipped.load("digits-mlp"), procedures()[name]
     bits = {"bits": 2} if any(k.name == "bits" for k in way.knobs) else {}
-    *_, last = (p for p in way.run(Task(net, Recipe()), **way.settings(epochs=5, **bits)) if p)
+    *_, last = (p for p in way.run(Task(net, Recipe()), **way.settings(epochs=10, **bits)) if p)
     control, run = last.runs
     assert control.control and len(control.points) == 1 and run.best.accuracy > control.best.accuracy
     assert 0 <= run.points[-1].traced["codes changed since the last look (%)"] < 100

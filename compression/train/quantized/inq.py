@@ -23,12 +23,12 @@ PORTIONS = (0.5, 0.75, 0.875, 1.0)  # of all weights that are held, in each quar
 class Increment(nn.Module):
     """A weight of which a part is held at powers of two. In training the rest is as it is; judged and stored, it is rounded as well."""
 
-    def __init__(self, layer: Layer, bits: int) -> None:
+    def __init__(self, layer: Layer, bits: int, per: str) -> None:
         super().__init__()
-        self.full, self.bits = nn.Parameter(layer.weight.detach().clone()), bits
+        self.full, self.bits, self.per = nn.Parameter(layer.weight.detach().clone()), bits, per
         ready = power_of_two.prepare(layer.weight, layer)
         self.size = ready.size
-        self.register_buffer("top", ready.top["tensor"].clone())  # the largest power stays that of the first weights (equation 3)
+        self.register_buffer("top", ready.top[per].clone())  # the largest power stays that of the first weights (equation 3)
         self.register_buffer("held", torch.zeros(self.full.shape, dtype=torch.bool))
         self.register_buffer("values", layer.weight.detach().clone())  # of those held
 
@@ -41,7 +41,7 @@ class Increment(nn.Module):
 
     def form(self) -> Encoded:
         """What is stored now: all of it rounded. What is held is a power of two and stays as it is."""
-        return power_of_two.answer(Powers(self.now().detach(), self.size, {"tensor": self.top}), self.bits, "tensor")
+        return power_of_two.answer(Powers(self.now().detach(), self.size, {self.per: self.top}), self.bits, self.per)
 
     def hold(self, portion: float, order: str) -> None:
         """Hold so large a part of all weights: those held before, and of the others the largest, or any."""
@@ -53,7 +53,7 @@ class Increment(nn.Module):
             self.held.view(-1)[new] = True
 
 
-def run(task: Task, bits: int, order: str, epochs: int, rate: float) -> Iterator[Progress | None]:
+def run(task: Task, bits: int, per: str, order: str, epochs: int, rate: float) -> Iterator[Progress | None]:
     """In the last quarter all weights are held, and only biases and normalisations still learn."""
     def hold(model: Made, share: float) -> None:
         for maker in model.makers:
@@ -64,9 +64,9 @@ def run(task: Task, bits: int, order: str, epochs: int, rate: float) -> Iterator
             torch.manual_seed(task.seed)
             hold(model, 0.0)
 
-    way = Way(lambda layer: Increment(layer, bits), begin=begin, after=hold, trace=trace)
+    way = Way(lambda layer: Increment(layer, bits, per), begin=begin, after=hold, trace=trace)
     yield from beside(task, Plan("adamw", rate, 0.0, 128, epochs), f"trained to {bits}-bit powers of two, part by part",
-                      step("quantization.power_of_two", bits=bits), way, "inq", bits, order)
+                      step("quantization.power_of_two", bits=bits, per=per), way, "inq", bits, per, order)
 
 
 def trace(model: Made) -> dict[str, float]:
@@ -83,6 +83,8 @@ PROCEDURE = Procedure(
     survey="6.4",
     knobs=(
         Knob("bits", "Bits per weight", (2, 3, 4, 5), 3, "A sign, and a number that says which power of two, or zero."),
+        Knob("per", "One largest power per", ("tensor", "channel"), "channel",
+             "Whose largest weight decides where the powers start; the paper has one for each layer."),
         Knob("order", "First to be held", ("largest", "random"), "largest", "The largest weights matter most, and the paper holds them first."),
         EPOCHS, RATE,
     ),
