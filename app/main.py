@@ -22,6 +22,8 @@ STYLE = """<style>
 @media (max-width: 40rem) {.stMainBlockContainer {padding: 4rem 1rem}}
 [data-testid="stSidebar"] kbd, .st-key-seen {display: none}
 .st-key-claim strong {white-space: nowrap}
+[data-testid="stMultiSelectTagsContainer"] [data-tag] {background: transparent; border: 1px solid var(--st-primary-color, currentColor)}
+[data-testid="stMultiSelectTagsContainer"] [data-tag], [data-testid="stMultiSelectTagsContainer"] [data-tag] span {color: inherit}
 [data-testid="stTopNavLink"]:focus-visible {outline: 2px solid var(--st-primary-color, currentColor); outline-offset: -2px}
 .st-key-cards [data-testid="stMetricDelta"] {font-size: .8rem}
 .st-key-cards [data-testid="stMetric"] > div {padding: .8rem}

@@ -55,8 +55,9 @@ def as_python(network: Network, recipe: Recipe, split: str) -> str:
     body = "\n".join(part for part in parts if part)
     written = f"Recipe(\n{body}\n)" if body else "Recipe()"
     names = [name for name in ("Override", "Recipe", "Step", "step") if f"{name}(" in written]
+    on = f'"{split}"' if split else "None"
     return (f"from compression.recipe import {', '.join(names)}\nfrom compression.score import score\n{opened[0]}\n{opened[1]}\nrecipe = {written}\n"
-            f"result = score(network, recipe, {split or None!r})\nprint(result.file_bytes, result.original_bytes)\n"
+            f"result = score(network, recipe, {on})\nprint(result.file_bytes, result.original_bytes)\n"
             + ("print(result.quality.accuracy or result.quality.agreement, result.quality.n)\n" if split else ""))
 
 

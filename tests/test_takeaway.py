@@ -6,6 +6,7 @@ import io
 import os
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -18,7 +19,7 @@ from compression.models import own
 from compression.own.opening import open_files
 from compression.recipe import Override, Recipe, step
 from compression.score import changed
-from compression.takeaway import apply_py, layers_csv
+from compression.takeaway import apply_py, as_python, layers_csv
 from compression.zoo import shipped
 
 ROOT = Path(__file__).parents[1]
@@ -87,3 +88,18 @@ def test_a_title_from_outside_is_no_code(tmp_path):
     script = apply_py(net, Recipe(), compress(net, Recipe()), None)
     compile(script, "apply.py", "exec")
     assert '"""; import' not in script
+
+
+def test_a_recipe_copied_as_python_is_the_same_recipe():
+    """Of everything a recipe can hold; what does nothing is left out."""
+    chain = (step("pruning.magnitude", sparsity=0.5), replace(step("quantization.uniform", bits=4), on=False))
+    whole = Recipe((step("pruning.magnitude", sparsity=0.0), step("sharing.kmeans", bits=4), step("coding.huffman")),
+                   (Override("layers.0", (step("quantization.uniform", bits=8),)), Override("l*", chain, whole=True)), ("fc?",), 7,
+                   (step("rewriting.fold_norms"),), ("norms",))
+    for recipe in (Recipe(), RECIPE, whole):
+        names: dict = {}
+        code = as_python(shipped.load("lenet-5"), recipe, "test")
+        exec(code[:code.index("result = ")], names)
+        expected = replace(recipe, default=tuple(s for s in recipe.default if not s.off))
+        assert names["recipe"] == expected and names["network"] is shipped.load("lenet-5")
+        assert 'score(network, recipe, "test")' in code and "score(network, recipe, None)" in as_python(shipped.load("lenet-5"), recipe, "")
