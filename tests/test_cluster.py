@@ -64,6 +64,19 @@ def test_a_backend_that_is_not_there_is_refused_in_a_sentence():
         list(spread(refuses, "", [1], where("nonesuch")))
 
 
+def test_a_cluster_that_does_not_answer_is_said_in_a_sentence(monkeypatch):
+    pytest.importorskip("distributed")
+    monkeypatch.setattr("compression.cluster.where.PATIENCE", 1)
+    with pytest.raises(ValueError, match="no dask scheduler answers at tcp:"):
+        list(spread(refuses, "", [1], where("dask:tcp://127.0.0.1:9")))
+
+
+def test_without_dask_it_says_what_to_install(monkeypatch):
+    monkeypatch.setattr("compression.cluster.where.find_spec", lambda name: None)
+    with pytest.raises(ValueError, match="pip install distributed"):
+        list(spread(refuses, "", [1], where("dask:tcp://127.0.0.1:9")))
+
+
 def test_a_network_that_does_not_ship_arrives_whole():
     net = small()
     mine = Instrument(net)
