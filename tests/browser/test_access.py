@@ -13,7 +13,7 @@ SERIOUS = """axe.run(document, {resultTypes: ['violations']}).then(found => foun
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 def test_axe_finds_nothing_serious_on_any_page(visit, server, settled, scheme):
     page = visit(server, scheme=scheme)
-    for path in ("/", "/methods", "/coverage", "/sensitivity", "/trade-off"):
+    for path in ("/", "/methods", "/coverage", "/sensitivity", "/trade-off", "/budget?net=digits-mlp"):
         page.goto(server.url + path)
         settled(page)
         page.evaluate(AXE.read_text("utf-8"))
