@@ -33,7 +33,12 @@ class Space:
         return self.repaired(tuple(int(rng.integers(n)) for n in self.counts), rng)
 
     def repaired(self, places: Places, rng: np.random.Generator) -> Places:
-        """Layers drawn at random are moved to their next lighter option until the limits hold. Raises ValueError where none are left."""
+        """Layers drawn at random are moved to their next lighter option until the limits hold. Raises ValueError where none are left.
+
+        A start is taken as it is: its written file keeps the limits, even where its options add up to a little more.
+        """
+        if places in self.starts:
+            return places
         now = list(places)
         pressure = self.problem.pressure()
         while not self.problem.fits(now):
