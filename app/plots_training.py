@@ -5,9 +5,11 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 import plotly.graph_objects as go
 
-from app.plots import BEST, GONE, NEW, OLD, _figure
+from app.plots import BEST, FOURTH, GONE, NEW, OLD, _figure
 
-LINES = ((NEW, "solid", "circle"), (GONE, "dash", "diamond"), (BEST, "dot", "square"), ("#CC79A7", "dashdot", "triangle-up"))
+LINES = tuple((color, dash, symbol) for dash, symbols in (("solid", ("circle", "diamond", "square", "triangle-up")),
+                                                         ("dash", ("cross", "star", "hexagon", "triangle-down")))
+              for color, symbol in zip((NEW, GONE, BEST, FOURTH), symbols, strict=True))
 CONTROL = (OLD, "dot", "x")
 TITLES = {"accuracy (%)": "What does training win?", "loss": "Does it still learn?"}
 ALONG = {"seconds": "seconds of work", "steps": "steps"}
@@ -35,5 +37,11 @@ def curves(runs: Sequence[Mapping[str, object]], along: str, what: str, total: f
         figure.add_hline(original, line={"color": OLD, "dash": "dash", "width": 1}, annotation_text="original", annotation_font_size=12)
     if total:
         figure.update_xaxes(range=[-0.02 * total, 1.02 * total])
-    figure.update_layout(showlegend=True, legend={"orientation": "h", "y": -0.22}, margin={"l": 60, "r": 16, "t": 44, "b": 80})
+    figure.update_layout(showlegend=True, legend={"orientation": "h", "yref": "container", "y": 0, "yanchor": "bottom"},
+                         margin={"l": 60, "r": 16, "t": 44, "b": 70 + 22 * len(runs)})
     return figure
+
+
+def height(runs: int, plain: int) -> int:
+    """Pixels of a chart with a legend of so many runs, whose plot is as high as that of a chart of `plain` pixels without."""
+    return plain + 22 * runs

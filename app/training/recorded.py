@@ -33,7 +33,8 @@ def show(name: str) -> None:
     row = rows[at]
     left, right = st.columns([3, 2], gap="large")
     with left:
-        chart.show(plots_training.curves([_band(run) for run in row["runs"]], "steps", "accuracy (%)"), key="train.recorded", height=340,
+        chart.show(plots_training.curves([_band(run) for run in row["runs"]], "steps", "accuracy (%)"), key="train.recorded",
+                   height=plots_training.height(len(row["runs"]), 320),
                    alt="Accuracy on validation examples in the recorded runs: mean and range over seeds")
         st.markdown(f":small[Lines: mean over seeds on {row['watched']:,} validation examples; bands: least to most of them.]")
     with right:

@@ -35,20 +35,22 @@ def curves(training: Training, key: str) -> None:
     total = max((run.steps for run in training.runs), default=1) if along == "steps" else None
     left, right = st.columns([3, 2], gap="large")
     with left:
-        chart.show(plots_training.curves(rows, along, "accuracy (%)", total), key=f"{key}.accuracy", height=360,
+        chart.show(plots_training.curves(rows, along, "accuracy (%)", total), key=f"{key}.accuracy", height=plots_training.height(len(rows), 340),
                    alt="Accuracy on validation examples while it trains, a line for each run")
         explain.beside("train.accuracy", f"On {training.watched:,} validation examples that teach nothing; bands: 95 % intervals. "
                        "Seconds are of processor time on one core.", lambda: _told(training), None, lambda: _table(training))
     with right:
-        losses = [row | {"y": row["loss"], "low": None} for row in rows]
-        chart.show(plots_training.curves(losses, along, "loss", total), key=f"{key}.loss", height=360, alt="Training loss, a line for each run")
+        losses = [row | {"y": row["loss"], "low": None} for row in rows if any(x == x for x in row["loss"])]
+        chart.show(plots_training.curves(losses, along, "loss", total), key=f"{key}.loss", height=plots_training.height(len(losses), 340),
+                   alt="Training loss, a line for each run")
         st.markdown(":small[Mean loss of the batches since the last point, on training examples; runs with other losses cannot be compared.]")
     traced = sorted({name for run in training.runs for p in run.points for name in p.traced})
     for name, place in zip(traced, st.columns(max(2, len(traced))), strict=False):
         with place:
             lines = [{"title": r.title, "control": r.control, "x": [_x(p, along) for p in r.points if name in p.traced],
                       "y": [p.traced[name] for p in r.points if name in p.traced]} for r in training.runs if any(name in p.traced for p in r.points)]
-            chart.show(plots_training.curves(lines, along, name, total), key=f"{key}.traced.{name}", height=300, alt=f"{name} while it trains")
+            chart.show(plots_training.curves(lines, along, name, total), key=f"{key}.traced.{name}",
+                       height=plots_training.height(len(lines), 280), alt=f"{name} while it trains")
     for i, run in enumerate(training.runs):
         if run.picture is not None:
             pictures(run, f"{key}.picture.{i}")
@@ -95,7 +97,7 @@ def outcomes(wanted: Wanted, training: Training) -> bool:
     st.header("What came out", anchor=False)
     for i, (run, out) in enumerate(rows):
         with st.container(border=True):
-            left, right, third, opening = st.columns([5, 3, 5, 3], vertical_alignment="center")
+            left, right, third, opening = st.columns([4, 2, 7, 3], vertical_alignment="center")
             left.markdown(f"**{run.title[0].upper()}{run.title[1:]}**{' (control)' if run.control else ''}")
             right.markdown(f"{words.size(out.bytes)}  \n:small[was {words.size(out.original_bytes)}]")
             third.markdown(_accuracy(wanted, out))
