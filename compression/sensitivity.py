@@ -104,11 +104,15 @@ def scan(instrument: Instrument, name: str, knob: str, values: tuple[Value, ...]
 def restored(network: Network, name: str, knob: str, values: tuple[Value, ...], arrays: Mapping[str, Any], **others: Value) -> Scan:
     """A scan as arrays() kept it, to be looked at at once; scan() goes on from there. Asked for as that scan was."""
     cells = cells_of(network, bank_of(network, steps_of(network, name, knob, values, **others)), knob)
-    told = zip(*(arrays[f"cell_{name}"].tolist() for name in TOLD), strict=True)
-    cells = [c._replace(**dict(zip(TOLD, row, strict=True))) for c, row in zip(cells, told, strict=True)]
+    cells = _kept(cells, arrays)
     original = float(arrays["original"])
     return Scan(tuple(cells), int(arrays["of"]), None if original != original else original, "measuring" if arrays["open"].any() else "done",
                 until=tuple(arrays["until"]))
+
+
+def _kept(cells: list[Cell], arrays: Mapping[str, Any]) -> list[Cell]:
+    told = zip(*(arrays[f"cell_{name}"].tolist() for name in TOLD), strict=True)
+    return [c._replace(**dict(zip(TOLD, row, strict=True))) for c, row in zip(cells, told, strict=True)]
 
 
 def steps_of(network: Network, name: str, knob: str, values: tuple[Value, ...], **others: Value) -> dict[str, tuple[Step, ...]]:
@@ -154,6 +158,8 @@ def _measured(instrument: Instrument, rows: Mapping[str, tuple[Step, ...]], knob
     work = crew(instrument, rows, data) if crew else here(instrument, bank, data)
     original = None if data.labels is None else float((first.answers == data.labels).double().mean())
     cells = cells_of(instrument.network, bank, knob)
+    if before:  # what was known stays on screen while the layers are prepared again
+        cells = _kept(cells, before)
     for ready in work.fill():
         if ready is not None:
             i = ready.number
@@ -164,9 +170,7 @@ def _measured(instrument: Instrument, rows: Mapping[str, tuple[Step, ...]], knob
                 cells[i] = cells[i]._replace(nats=0.0, drop=0.0, half=0.0, settled=True)
             cells[i] = cells[i]._replace(refused=ready.refused, saved_bytes=ready.saved_bytes)
         yield Scan(tuple(cells), len(data), original)
-    if before:
-        cells = [c._replace(nats=float(nats)) for c, nats in zip(cells, before["nats"], strict=True)]
-    else:
+    if not before:
         for ranked in work.rank():
             if ranked is not None:
                 cells[ranked[0]] = cells[ranked[0]]._replace(nats=ranked[1])

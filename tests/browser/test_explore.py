@@ -193,7 +193,7 @@ def test_a_scan_fills_stops_and_pins(visit, server, settled):
     page = visit(server, path=f"/?net={SMALL}")
     drawn(page, "lens")
     go(page, "Sensitivity", settled)
-    page.get_by_role("button", name="Start scan").click()
+    page.get_by_role("button", name=re.compile("Start scan|Go on")).click()
     page.get_by_role("button", name="Scan again").wait_for(timeout=PATIENCE)
     drawn(page, "scan-heat", "scan-curves")
     layers, columns = [layer.name for layer in shipped.load(SMALL).layers], rungs("pruning.magnitude", "sparsity")
@@ -214,7 +214,7 @@ def test_a_scan_fills_stops_and_pins(visit, server, settled):
     other = visit(server, path="/?net=resnet-20")
     drawn(other, "lens")
     go(other, "Sensitivity", settled)
-    other.get_by_role("button", name="Start scan").click()
+    other.get_by_role("button", name=re.compile("Start scan|Go on")).click()
     drawn(other, "scan-heat")
     other.wait_for_function("() => Array.from(document.querySelector('.st-key-scan-heat .chart-plot')?._fullData?.[0].z ?? [])"
                             ".some(row => Array.from(row).some(Number.isFinite))", timeout=PATIENCE)
