@@ -64,7 +64,7 @@ def choose() -> Varied:
                            persist_state="session", help="Any method with a dial, or units taken from one group of coupled layers at a time.")
     dials = {k.name: k for k in known(name).knobs if k.name != GROUP and len(harsher(name, k.name)) > 1}
     along = dials[second.selectbox("Along", list(dials), key=_seeded(f"scan.along.{name}", next((n for n in dials if n in DIALS), next(iter(dials)))),
-                                   format_func=lambda n: dials[n].label, persist_state="session", disabled=len(dials) == 1)]
+                                   format_func=lambda n: dials[n].label, persist_state="session")]
     others = list(_others(name, along))
     held = tuple((k.name, state.remember(f"scan.held.{name}.{k.name}", lambda k=k: k.default)) for k in others)
     if others:

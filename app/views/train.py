@@ -22,7 +22,7 @@ def show() -> None:
     family = st.segmented_control("Family", there, format_func=FAMILY.get, key=bench.seeded("train.family", there[0]), width="stretch",
                                   required=True, persist_state="session")
     ids = [name for name in procedures() if name.startswith(f"{family}.")]
-    left, right = st.columns([1, 3], gap="large")
+    left, right = st.columns([3, 7], gap="large")
     with left:
         name = st.selectbox("Way of training", ids, format_func=lambda n: procedures()[n].title, key=bench.seeded(f"train.of.{family}", ids[0]),
                             persist_state="session")

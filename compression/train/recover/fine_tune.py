@@ -43,7 +43,7 @@ def stored(start: Compressed, model: Made, words: str) -> Trained:
 
 
 PROCEDURE = Procedure(
-    title="Fine-tune what is stored",
+    title="Fine-tuning",
     summary="Trains on after any recipe: zeros stay zero, codes and ranks stay, only the stored numbers move. The file keeps its length.",
     reference="Han et al. 2015, arXiv:1506.02626; Han et al. 2016, arXiv:1510.00149, section 3.2",
     survey="3.1",
