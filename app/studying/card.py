@@ -29,7 +29,9 @@ def show(row: Row | None, why: str, found: Shown, seen: View) -> None:
     net = state.network()
     title, recipe = state.remember(SELECTED, lambda: (None, None))
     with st.container(border=True, key="study.card"):
-        if row is None and title != net.title:
+        plain = title == net.title and next((said for said, it in (("The recipe on screen", state.recipe()), ("The original", Recipe()))
+                                             if _same(recipe, it)), "")
+        if row is None and not plain:
             st.markdown("**No recipe selected.** Click a mark: its numbers, what beats it, and buttons to load or compare it stand here.")
             return
         if row is not None and row.kind == "dense":
@@ -38,12 +40,12 @@ def show(row: Row | None, why: str, found: Shown, seen: View) -> None:
             return
         if row is None:
             quality = compute.found(net, recipe, state.split()) or (parts.judged() if _same(recipe, state.shown()) else None)
-            st.markdown("**The recipe on screen.**" if _same(recipe, state.recipe()) else "**The original.**")
+            st.markdown(f"**{plain}.**")
         else:
             quality = row.point.quality
             _numbers(row.said, row, found.studies[row.study].title)
             st.markdown(f":small[{why}]")
-        _buttons(recipe, row.said if row else "the original", quality)
+        _buttons(recipe, row.said if row else plain.lower(), quality)
 
 
 def _numbers(title: str, row: Row, of: str) -> None:
