@@ -14,10 +14,12 @@ from compression.score import size_of
 from compression.train.distil import losses
 from compression.train.distil.data_free import made_up, summary
 from compression.train.distil.features import heads, look, matched, stages
+from compression.train.distil.few_images import Few, drawn
 from compression.train.distil.few_labels import UNKNOWN, MeanTeacher, few, labelled
 from compression.train.distil.heldout import found, without
 from compression.train.distil.mutual import mutual
 from compression.train.distil.noisy import noisy
+from compression.train.distil.sequences import written
 from compression.train.distil.signal import SIGNALS
 from compression.train.distil.students import STUDENT, renewed, untrained
 from compression.train.distil.teaching import Lesson, by_class, plan, prepared
@@ -183,6 +185,36 @@ def test_what_is_kept_of_the_data_and_inputs_that_fit_it():
     assert len(made.labels.unique()) >= 8 and confident > 0.8
 
 
+def test_steps_on_images_are_gradient_descent_and_teach_the_network_that_is_given():
+    net = shipped.load("digits-mlp")
+    images, labels = drawn(net.data["train"], 2, 0)
+    assert labels.tolist() == [c for c in range(10) for _ in range(2)]
+    model, plain = Few(untrained(net, "same", 0), images, labels, 2, True), untrained(net, "same", 0)
+    sgd = torch.optim.SGD(plain.parameters(), 0.1)
+    for _ in range(2):
+        sgd.zero_grad()
+        F.cross_entropy(plain(images), labels).backward()
+        sgd.step()
+    inputs = net.data["validation"].inputs[:5]
+    assert torch.allclose(model(inputs), plain(inputs), atol=1e-5)
+    model(inputs).sum().backward()
+    assert model.images.grad.abs().sum() > 0
+    assert torch.allclose(model.after()(inputs), plain(inputs), atol=1e-5)
+    _, progress = last("distil.few_images", epochs=2)
+    real, learnt = progress.runs
+    assert learnt.best.accuracy > real.best.accuracy and learnt.picture.images.shape == (10, 64)
+
+
+def test_text_goes_on_from_its_start_as_the_model_finds_likely():
+    class Next(nn.Module):
+        def forward(self, text):
+            return 50.0 * F.one_hot((text + 1) % 5, 5)
+
+    starts = torch.tensor([[0, 1], [3, 4]])
+    text = written(Next(), starts, 6, torch.Generator().manual_seed(0))
+    assert text.tolist() == [[0, 1, 2, 3, 4, 0], [3, 4, 0, 1, 2, 3]]
+
+
 def test_the_early_teacher_is_the_whole_one_cut_off():
     _, progress = last("distil.early", epochs=5)
     whole, early, *_ = progress.runs
@@ -275,7 +307,9 @@ def test_every_signal_moves_every_part_of_a_student_or_says_why_not(name, signal
 
 
 def last(name, recipe=SMALL, **given):
-    known, task = procedures()[name], Task(shipped.load("digits-mlp"), recipe)
+    writes = name == "distil.sequences"
+    known, task = procedures()[name], Task(shipped.load("char-lstm" if writes else "digits-mlp"), recipe)
+    given |= dict(windows=32, student="eighth width") if writes else {}
     assert known.why_not(task) is None
     *_, progress = (p for p in known.run(task, **known.settings(**given)) if p)
     return task, progress
@@ -288,8 +322,15 @@ def test_every_way_runs_and_gives_networks_that_are_compared_with_the_teacher(na
     for run in progress.runs:
         assert run.points[-1].step == run.steps and run.trained.network.reference is task.network
         assert size_of(compress(run.trained.network, run.trained.recipe)) > 0
-    again, _ = last(name, epochs=1)[1], None
-    assert [[p.accuracy for p in run.points] for run in again.runs] == [[p.accuracy for p in run.points] for run in progress.runs]
+
+
+@pytest.mark.parametrize("name", ["distil.signals", "distil.noisy", "distil.few_labels"])
+def test_the_seed_alone_decides(name):
+    runs = []
+    for seed in (1, 2):
+        torch.manual_seed(seed)
+        runs.append([[p.accuracy for p in run.points] for run in last(name, epochs=1)[1].runs])
+    assert runs[0] == runs[1]
 
 
 def test_the_control_is_plain_training_from_the_same_weights():
@@ -334,4 +375,6 @@ def test_what_cannot_be_is_said_in_a_sentence():
         last("distil.signals", epochs=1, signal="attention")
     with pytest.raises(ValueError, match="has none"):
         last("distil.signals", epochs=1, signal="hints", student="half depth")
+    assert "write" in procedures()["distil.sequences"].why_not(Task(shipped.load("digits-mlp"), Recipe()))
+    assert "normalisation" in procedures()["distil.few_images"].why_not(Task(shipped.load("resnet-20"), Recipe()))
     assert "characters" in procedures()["distil.heldout"].why_not(Task(shipped.load("char-gpt"), Recipe()))

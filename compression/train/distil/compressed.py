@@ -46,7 +46,7 @@ PROCEDURE = Procedure(
     knobs=(SIGNAL, TEMPERATURE, ALPHA, EPOCHS),
     run=run,
     shown_on="lenet-300-100",
-    recipe=Recipe((step("pruning.magnitude", sparsity=0.95), step("sharing.kmeans", bits=2))),
+    recipe=Recipe((step("pruning.magnitude", sparsity=0.9), step("sharing.kmeans", bits=3))),
     study=((), (("signal", "scores"),), (("signal", "hints"),)),
     refuses=refuses,
     finding="A compressed network that is told its teacher's probabilities recovers more than one that is only told what is right.",
