@@ -12,7 +12,7 @@ from compression.registry import procedures
 from compression.score import size_of
 from compression.train.loop import accuracy, watched
 from compression.train.procedure import Task
-from compression.train.quantized import activations, binary_connect, dorefa, dsq, inq, loss_aware, lsq, quant_noise, ttq, xnor
+from compression.train.quantized import activations, binary_connect, dorefa, dsq, inq, loss_aware, lsq, mixed, quant_noise, ttq, xnor
 from compression.train.quantized.levels import LearnedStep, Rounded, Straight, least_error_step
 from compression.zoo import shipped
 
@@ -149,15 +149,22 @@ def test_it_beats_rounding_alone_and_flows_on_as_it_was_judged(name):
     net, way = shipped.load("digits-mlp"), procedures()[name]
     bits = {"bits": 2} if any(k.name == "bits" for k in way.knobs) else {}
     *_, last = (p for p in way.run(Task(net, Recipe()), **way.settings(epochs=10, **bits)) if p)
-    control, run = last.runs
+    control, run = last.runs[0], last.runs[-1]
     assert control.control and len(control.points) == 1 and run.best.accuracy > control.best.accuracy
     assert 0 <= run.points[-1].traced["codes changed since the last look (%)"] < 100
-    assert float(run.picture.used.sum()) == pytest.approx(100)
+    assert float(getattr(run.picture, "weights", run.picture).used.sum()) == pytest.approx(100)
     for found, point in ((control, control.best), (run, run.best)):
         done = compress(found.trained.network, found.trained.recipe)
         assert accuracy(found.trained.network.module, watched(net.data["validation"])) == point.accuracy
         assert all(torch.equal(done.encoded[layer.name].decode(), layer.weight) for layer in done.network.layers)
         assert size_of(done) < size_of(compress(net, Recipe())) / 5 and len(export.pack(done)) == size_of(done)
+
+
+def test_bits_go_where_the_loss_bends():
+    layers = [Layer("a", WEIGHT), Layer("b", WEIGHT.flip(0))]
+    bits = mixed.allotted({"a": 1.0, "b": 100.0}, layers, 3)
+    assert bits["b"] > bits["a"] and sum(bits.values()) <= 6
+    assert mixed.allotted({"a": 1.0, "b": 1.0}, layers, 3) == {"a": 3, "b": 3}
 
 
 def test_a_locked_layer_stays_and_where_nothing_can_be_rounded_it_says_so():

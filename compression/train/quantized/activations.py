@@ -60,9 +60,12 @@ class Clipped(nn.Module):
         return Rounding(self.bits, "minmax", (), (0.0, float(self.alpha.detach())))
 
 
+SAMPLE = 1 << 18  # values at most that are kept of a layer's inputs
+
+
 @lru_cache(maxsize=4)
 def places(network: Network) -> dict[str, Tensor]:
-    """Layers whose inputs can be rounded, by name, and what goes into them on training examples."""
+    """Layers whose inputs can be rounded, by name, and a sample of what goes into them on training examples, the largest among it."""
     found: dict[str, Tensor] = {}
     module = spare(network)
 
@@ -77,7 +80,9 @@ def places(network: Network) -> dict[str, Tensor]:
         module(network.context.examples)
     for hook in hooks:
         hook.remove()
-    return {name: x for name, x in list(found.items())[1:] if x.is_floating_point() and bool((x >= 0).all()) and bool((x > 0).any())}
+    behind = {name: x.flatten() for name, x in list(found.items())[1:]}
+    return {name: torch.cat([x[:: -(-len(x) // SAMPLE)], x.max().reshape(1)]) for name, x in behind.items()
+            if x.is_floating_point() and len(x) and bool(x.min() >= 0) and bool(x.max() > 0)}
 
 
 def refuses(task: Task) -> str | None:

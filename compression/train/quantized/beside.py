@@ -99,15 +99,14 @@ def learnt(task: Task, net: Network, layers: list[Layer], plan: Plan, way: Way, 
     way.begin(model)
     for i, codes in enumerate(all_codes(model)):
         model.register_buffer(f"codes_{i}", codes)
-    latest: dict[str, Seen] = {}
+    model.register_buffer("changed", torch.zeros(len(layers)))
 
     def trace() -> dict[str, float]:
-        latest["seen"], share = look(model)
-        return {"codes changed since the last look (%)": share, **way.trace(model)}
+        return {"codes changed since the last look (%)": look(model), **way.trace(model)}
 
     points = fit(model, task.teach, task.watch, plan, task.seed, way.loss(model), store=task.store, key=key,
                  after=lambda step: way.after(model, step / total), trace=trace)
-    return (yield from following(run, points, lambda: kept(task, model, way, run.title), lambda: latest.get("seen")))
+    return (yield from following(run, points, lambda: kept(task, model, way, run.title), lambda: seen(model)))
 
 
 def makers(model: Made) -> list[Maker]:
@@ -120,19 +119,22 @@ def all_codes(model: Made) -> list[Tensor]:
     return [maker.form().codes.decode().flatten().clone() for maker in makers(model)]  # type: ignore[attr-defined]
 
 
-def look(model: Made) -> tuple[Seen, float]:
-    """How codes lie and how many changed since the last look, by layer and of all (%). The model remembers them for the next look."""
-    changed, counts, total, widest = [], [], 0, 0
+def look(model: Made) -> float:
+    """The share of codes that changed since the last look, %. The model remembers codes, and each layer's share, in its buffers."""
+    changed, total = 0, 0
     for i, codes in enumerate(all_codes(model)):
         before = model.get_buffer(f"codes_{i}")
-        changed.append((codes != before).sum())
+        different = int((codes != before).sum())
         before.copy_(codes)
-        counts.append(torch.bincount(codes.int()))
-        total, widest = total + len(codes), max(widest, len(counts[-1]))
-    sizes = torch.tensor([int(c.sum()) for c in counts])
-    used = torch.stack([nn.functional.pad(c, (0, widest - len(c))) for c in counts]).sum(0)
-    share = torch.stack(changed)
-    return Seen(100 * used / total, 100 * share / sizes), float(100 * share.sum() / total)
+        model.get_buffer("changed")[i] = 100 * different / len(codes)
+        changed, total = changed + different, total + len(codes)
+    return 100 * changed / max(1, total)
+
+
+def seen(model: Made) -> Seen:
+    """How codes lay at the last look."""
+    codes = torch.cat([model.get_buffer(f"codes_{i}") for i in range(len(model.makers))])
+    return Seen(100 * torch.bincount(codes.int()) / len(codes), model.get_buffer("changed").clone())
 
 
 def kept(task: Task, model: Made, way: Way, words: str) -> Trained:

@@ -11,7 +11,7 @@ from compression.train.quantized.beside import Way, beside, refuses
 from compression.train.quantized.levels import Rounded, least_error_step
 
 BITS = Knob("bits", "Bits per weight", (1, 2, 3, 4, 8), 2, "How many levels there are: two to this power.")
-EPOCHS = Knob("epochs", "Passes", (1, 2, 3, 5, 10, 20, 40), 10, "How often every training example is seen.")
+EPOCHS = Knob("epochs", "Passes", (1, 2, 3, 5, 10, 20, 40), 5, "How often every training example is seen.")
 RATE = Knob("rate", "Learning rate", (1e-4, 3e-4, 1e-3, 3e-3), 1e-3, "Highest step size of AdamW; it rises and falls once.")
 STRAIGHT = ("straight-through gradient", "Taking the slope of a rounding as 1 where nothing is cut off and 0 beyond the outermost levels.")
 LATENT = ("full weight", "The weight in 32 bits that training moves; the network computes with its rounded value, and only that is stored.")
