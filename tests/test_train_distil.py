@@ -16,6 +16,7 @@ from compression.train.distil.data_free import made_up, summary
 from compression.train.distil.features import heads, look, matched, stages
 from compression.train.distil.few_images import Few, drawn
 from compression.train.distil.few_labels import UNKNOWN, MeanTeacher, few, labelled
+from compression.train.distil.halved import begun
 from compression.train.distil.heldout import found, without
 from compression.train.distil.mutual import mutual
 from compression.train.distil.noisy import noisy
@@ -29,6 +30,7 @@ from compression.train.procedure import Task
 from compression.zoo import shipped
 
 SMALL = Recipe((step("pruning.magnitude", sparsity=0.8), step("sharing.kmeans", bits=2)))
+NEEDS = {"distil.sequences": ("char-lstm", {"windows": 32, "student": "eighth width"}), "distil.halved": ("lenet-300-100", {})}
 DISTIL = [name for name in procedures() if name.startswith("distil.")]
 
 
@@ -205,6 +207,16 @@ def test_steps_on_images_are_gradient_descent_and_teach_the_network_that_is_give
     assert learnt.best.accuracy > real.best.accuracy and learnt.picture.images.shape == (10, 64)
 
 
+def test_every_other_block_is_the_teachers():
+    for name, first, second in (("char-gpt", "blocks.1.query.weight", "blocks.2.query.weight"), ("resnet-20", "fc.bias", "fc.bias")):
+        net = shipped.load(name)
+        module = begun(Task(net, Recipe()), True)
+        assert torch.equal(module.state_dict()[first], net.module.state_dict()[second])
+        module(net.data["validation"].inputs[:2])
+    for name, why in (("row-lstm", "narrower"), ("digits-mlp", "fits")):
+        assert why in procedures()["distil.halved"].why_not(Task(shipped.load(name), Recipe()))
+
+
 def test_text_goes_on_from_its_start_as_the_model_finds_likely():
     class Next(nn.Module):
         def forward(self, text):
@@ -307,9 +319,9 @@ def test_every_signal_moves_every_part_of_a_student_or_says_why_not(name, signal
 
 
 def last(name, recipe=SMALL, **given):
-    writes = name == "distil.sequences"
-    known, task = procedures()[name], Task(shipped.load("char-lstm" if writes else "digits-mlp"), recipe)
-    given |= dict(windows=32, student="eighth width") if writes else {}
+    subject, more = NEEDS.get(name, ("digits-mlp", {}))
+    known, task = procedures()[name], Task(shipped.load(subject), recipe)
+    given |= more
     assert known.why_not(task) is None
     *_, progress = (p for p in known.run(task, **known.settings(**given)) if p)
     return task, progress
