@@ -99,7 +99,7 @@ def test_a_history_is_bounded_and_a_new_step_ends_what_was_undone():
 
 @pytest.mark.parametrize("name", ["lenet-5", "char-gpt"])
 def test_presets_are_what_was_recorded(name):
-    """Size and accuracy on validation and test examples, computed again the plain way."""
+    """Size and accuracy on validation and test examples, computed again the plain way; another processor may decide a near tie otherwise."""
     net = shipped.load(name)
     for which in ("balanced", "extreme"):
         found, done = recorded(net)[which], compress(net, preset(which, net))
@@ -107,8 +107,9 @@ def test_presets_are_what_was_recorded(name):
         for split in ("validation", "test"):
             *_, last = evaluate(net, changed(done, done.weights()), net.data[split])
             q = last.quality
-            assert (q.n, q.changed) == (found[split]["n"], found[split]["changed"])
-            assert q.accuracy.value == pytest.approx(found[split]["accuracy"], abs=1e-6)
+            ties = max(1, q.predictions // 20_000)
+            assert q.n == found[split]["n"] and abs(q.changed - found[split]["changed"]) <= ties
+            assert q.accuracy.value == pytest.approx(found[split]["accuracy"], abs=ties / q.predictions)
             assert split == "test" or -q.change.value <= {"balanced": 0.01, "extreme": 0.10}[which]
 
 
