@@ -5,7 +5,7 @@ import time
 import numpy as np
 import streamlit as st
 
-from app import chart, compute, drawings, jobs, state, words
+from app import chart, drawings, jobs, long_work, state, words
 from app.chart.ticker import tick
 from app.part import part
 from compression.recipe import Recipe, Step
@@ -28,7 +28,7 @@ def show(chosen: Step) -> None:
     points: list[Point] = job.items if mine else []
 
     def start() -> None:
-        jobs.long.submit(owner, key, lambda: compute.studying(net, recipes, split, CLOSE), again=True)
+        jobs.long.submit(owner, key, lambda: long_work.studying(net, recipes, split, CLOSE), again=True)
 
     st.subheader("Weights and activations together", anchor=False)
     left, right = st.columns([3, 1], vertical_alignment="center")

@@ -3,7 +3,6 @@
 import ctypes
 import gc
 import sys
-import time
 from collections import OrderedDict
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
@@ -18,27 +17,19 @@ from app.memory import Bounded
 from app.pictures import Picture, outline, picture
 from compression import measure, models
 from compression.apply import Compressed, compress, smaller, up_to
-from compression.cluster.scan import crew
-from compression.cluster.study import study as spread_study
 from compression.cluster.where import HERE, Where
-from compression.crew import Crew
 from compression.encoded import Encoded
 from compression.engine.answers import Mismatch
 from compression.engine.instrument import Instrument
-from compression.engine.sampling import Tolerance
 from compression.evaluate import Progress, Quality
 from compression.export import file_size, pack
 from compression.network import Layer, Network
 from compression.recipe import Recipe, Step
 from compression.score import size_of, stages
-from compression.search import Point, study
-from compression.sensitivity import Scan, limits, restored, scan
 from compression.takeaway import apply_py
 from compression.zoo import shipped
 
 LARGE = -3  # glibc's M_MMAP_THRESHOLD: without it 914 MB stayed with the process after 10^8 weights, with it 194
-KEEP = 3.0  # seconds of a scan that may be lost
-Held = tuple[tuple[str, Any], ...]  # knobs of a method that a scan holds
 BATCHES = (1, 64)  # examples, for which a latency is measured
 READY = 12  # networks, rewritten ones included
 
@@ -267,50 +258,6 @@ def judging(net: Network, recipe: Recipe, split: str, shadow: float = 0.0) -> It
     except Mismatch as error:
         raise ValueError(f"The shadow check found a difference, so this result was thrown away: {error}. Please report it.") from error
     finished()[key] = progress
-
-
-def scanning(net: Network, name: str, knob: str, values: tuple[Any, ...], split: str, tolerance: Tolerance, strict: bool,
-             held: Held = (), on: Where = HERE) -> Iterator[Scan | None]:
-    """A sensitivity scan, going on from what was measured before, in this start or an earlier one, and kept every few seconds."""
-    data, key = net.data[split], _scanned(net, name, knob, values, split, held)
-    last, told, kept = None, None, time.monotonic()
-    try:
-        for found in scan(instrument(net), name, knob, values, data, tolerance, strict, kept_on_disk().get(key), _crew(on), **dict(held)):
-            last = found or last
-            if last is not None and last.state is not None and time.monotonic() > kept + KEEP:
-                kept_on_disk()[key] = last.arrays()
-                told, kept = last, time.monotonic()
-            yield found
-    finally:
-        if last is not None and last.state is not None and last is not told:
-            kept_on_disk()[key] = last.arrays()
-
-
-def scanned(net: Network, name: str, knob: str, values: tuple[Any, ...], split: str, held: Held = ()) -> Scan | None:
-    """What was measured before of a scan, if anything."""
-    arrays = kept_on_disk().get(_scanned(net, name, knob, values, split, held))
-    return None if arrays is None else restored(net, name, knob, values, arrays, **dict(held))
-
-
-def _scanned(net: Network, name: str, knob: str, values: tuple[Any, ...], split: str, held: Held) -> str:
-    return f"scan-3-{net.digest}-{net.context.digest}-{name}-{knob}-{values}-{held}-{net.data[split].digest}"
-
-
-def _crew(on: Where) -> Crew | None:
-    return None if on == HERE else crew(on)
-
-
-def limiting(net: Network, name: str, knob: str, split: str, allowed: float, strict: bool, held: Held = (),
-             on: Where = HERE) -> Iterator[Scan | None]:
-    """The search for each layer's limit."""
-    return limits(instrument(net), name, knob, net.data[split], allowed, strict, _crew(on), **dict(held))
-
-
-def studying(net: Network, recipes: list[Recipe], split: str, close: float, on: Where = HERE) -> Iterator[Point | None]:
-    """A study, with the networks that are ready; elsewhere, its points come as they are found."""
-    if on == HERE:
-        return study(net, recipes, net.data[split], close, instrument, memo())
-    return (pair and pair[1] for pair in spread_study(instrument(net), recipes, net.data[split], close, on))
 
 
 @st.cache_resource(show_spinner=False)

@@ -4,7 +4,7 @@ import time
 
 from screen import SMALL, cold, healthy, nobody_left, opened, press, put, recipe_of, texts, wait_for_button  # noqa: F401
 
-from app import compute, words
+from app import long_work, words
 from app.budgeting import asking, work
 from compression.apply import compress
 from compression.budget import hessian, options
@@ -93,7 +93,7 @@ def test_what_a_scan_found_is_taken_over(monkeypatch):
     net, tried = shipped.load(SMALL), work.steps(step("pruning.magnitude", sparsity=0.5))
     held = tuple((knob, value) for knob, value in tried[0].knobs if knob != "sparsity")
     values = tuple(s["sparsity"] for s in tried)
-    *_, scan = (s for s in compute.scanning(net, "pruning.magnitude", "sparsity", values, "validation", Tolerance(), False, held) if s)
+    *_, scan = (s for s in long_work.scanning(net, "pruning.magnitude", "sparsity", values, "validation", Tolerance(), False, held) if s)
     monkeypatch.setattr(options, "ranking", None)  # nothing is left to rank
     *_, found = (m for m in work._options(net, tried, ()) if m)
     assert [(o.layer, o.step, o.nats) for o in found.options] == [(c.layer, c.step, max(0.0, c.nats)) for c in scan.cells]

@@ -11,7 +11,7 @@ import pytest
 import streamlit as st
 from screen import SMALL, cold, healthy, nobody_left, opened, press, put, recipe_of, texts, turned, wait_for_button  # noqa: F401
 
-from app import compute
+from app import compute, long_work
 from app.studying import axes, picture, rows, table
 from app.studying.plan import Plan
 from app.studying.rows import Wish
@@ -80,7 +80,7 @@ def test_a_study_agrees_with_plain_python_and_is_never_measured_twice(monkeypatc
     turned(at, "explore")
     assert "28 of 28 recipes measured" in texts(turned(at, "trade-off")), "another page in between changes nothing"
     st.cache_resource.clear()
-    monkeypatch.setattr(compute, "studying", lambda *asked: pytest.fail("it was measured before"))
+    monkeypatch.setattr(long_work, "studying", lambda *asked: pytest.fail("it was measured before"))
     again = few()
     assert "28 of 28 recipes measured" in texts(healthy(again)), "it is known from the disk"
     assert next(b for b in again.button if b.key == "study.begin").disabled
@@ -161,7 +161,7 @@ def test_layer_by_layer_it_searches_on_from_the_front_but_not_on_test_examples()
 
 def test_a_stopped_study_keeps_what_it_has_and_goes_on(monkeypatch):
     """The worker waits after three recipes, until the study was stopped."""
-    measure, stopped = compute.studying, threading.Event()
+    measure, stopped = long_work.studying, threading.Event()
 
     def halting(*asked):
         count = 0
@@ -172,7 +172,7 @@ def test_a_stopped_study_keeps_what_it_has_and_goes_on(monkeypatch):
                 stopped.wait(0.01)
                 yield None
 
-    monkeypatch.setattr(compute, "studying", halting)
+    monkeypatch.setattr(long_work, "studying", halting)
     at = put(few(), "study.sparsity", ["pruning.global_magnitude"])
     before = int(re.search(r"(\d+) of \d+ recipes measured|$", texts(at))[1] or 0)
     press(at, ("Measure the recipes", "Go on"))

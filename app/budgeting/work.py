@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import NamedTuple
 
-from app import compute, jobs, words
+from app import compute, jobs, long_work, words
 from compression.apply import compress
 from compression.budget import hessian
 from compression.budget.options import Measured, measuring, original_operations, restored
@@ -100,7 +100,7 @@ def _scanned(net: Network, tried: tuple[Step, ...]) -> dict[tuple[str, Step], fl
     """Divergences by layer and step out of a scan on the Sensitivity page, if there was one with these settings."""
     name, which = tried[0].method, dial(tried[0].method)
     held = tuple((knob, value) for knob, value in tried[0].knobs if knob != which)
-    scans = (compute.scanned(net, name, which, rungs(name, which), split, held) for split in net.data)
+    scans = (long_work.scanned(net, name, which, rungs(name, which), split, held) for split in net.data)
     return {(c.layer, c.step): max(0.0, c.nats) for found in scans if found is not None for c in found.cells if c.nats == c.nats}
 
 

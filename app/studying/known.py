@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from app import compute, readiness
+from app import compute, long_work, readiness
 from app.readiness import Piece
 from compression.cluster.where import HERE, Where
 from compression.evaluate import Estimate, Quality
@@ -53,7 +53,7 @@ def measuring(net: Network, recipes: Sequence[Recipe], split: str, close: float,
         left = readiness.unready(there, chains)
         if left:
             yield from readiness.preparing(there, left)
-    for point in compute.studying(net, list(recipes), split, close, on):
+    for point in long_work.studying(net, list(recipes), split, close, on):
         if point is not None:
             keep(net, point, split)
         yield point

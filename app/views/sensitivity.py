@@ -4,7 +4,7 @@ import time
 
 import streamlit as st
 
-from app import after_scan, cells, compute, jobs, scan_charts, scanning, state, workplace
+from app import after_scan, cells, jobs, long_work, scan_charts, scanning, state, workplace
 from app.chart.ticker import tick
 from app.part import part
 from app.scanning import Varied
@@ -53,13 +53,13 @@ def _scan(varied: Varied, look: str, until: str, allowed: float, strict: bool, o
 
     def start() -> None:
         if look == SPREAD:
-            jobs.long.submit(owner, key, lambda: compute.scanning(net, name, knob.name, values, split, UNTIL[until], strict, held, on), again=True)
+            jobs.long.submit(owner, key, lambda: long_work.scanning(net, name, knob.name, values, split, UNTIL[until], strict, held, on), again=True)
         else:
-            jobs.long.submit(owner, key, lambda: compute.limiting(net, name, knob.name, split, allowed / 100, strict, held, on), again=True)
+            jobs.long.submit(owner, key, lambda: long_work.limiting(net, name, knob.name, split, allowed / 100, strict, held, on), again=True)
 
     left, right = st.columns([3, 1], vertical_alignment="center")
     running = mine and job.running  # asked before what there is, or the last cells could be missed
-    found: Scan | None = job.latest if mine else compute.scanned(net, name, knob.name, values, split, held) if look == SPREAD else None
+    found: Scan | None = job.latest if mine else long_work.scanned(net, name, knob.name, values, split, held) if look == SPREAD else None
     if running:
         left.progress(*cells.progress(found, job.seconds))
         right.button("Stop, keep what there is", on_click=job.stop, width="stretch")

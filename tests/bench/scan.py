@@ -224,7 +224,7 @@ def bench(name, asked):
 
 def page(name, asked):
     """CPU seconds of the page's own path, and of the plain way on the same cells, timed on a slice before and after and scaled."""
-    from app import compute
+    from app import compute, long_work
     from compression.sensitivity import rungs
 
     net, values = shipped.load(name), rungs("pruning.magnitude", "sparsity")
@@ -238,7 +238,7 @@ def page(name, asked):
         os.environ["SHRINKSCOPE_CACHE"] = folder
         compute.kept_on_disk.clear()
         start = time.perf_counter()
-        seconds, states = cpu(lambda: deque((s for s in compute.scanning(
+        seconds, states = cpu(lambda: deque((s for s in long_work.scanning(
             net, "pruning.magnitude", "sparsity", values, "validation", Tolerance(), False) if s), 1))
         wall = time.perf_counter() - start
     after, _ = cpu(plain_scan, module, weights, few, batch)
