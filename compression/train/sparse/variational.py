@@ -1,0 +1,143 @@
+"""Sparse variational dropout: every weight learns how much noise it can take, and those that are all noise go."""
+
+from collections.abc import Iterator
+from functools import partial
+from typing import NamedTuple
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from compression.encoded import Encoded
+from compression.method import Knob
+from compression.places import sparse
+from compression.train.loop import Loss, cross_entropy
+from compression.train.made import Made
+from compression.train.procedure import Going, Procedure, Task, in_turn
+from compression.train.progress import Progress, Run
+from compression.train.sparse.masked import LEFT, RATE, Masked, makers, sized, to_mask, train, usual, without_least
+
+K1, K2, K3 = 0.63576, 1.87320, 1.48695  # Molchanov et al. 2017, equation 14
+QUIET = -8.0  # log alpha at first
+GAIN = 10.0  # the noise learns so much faster than weights do, as there are far fewer steps here than in the paper
+EDGES = torch.linspace(-10, 10, 41)
+
+
+def divergence(log_alpha: Tensor) -> Tensor:
+    """KL of N(w, alpha w²) from the log-uniform prior, up to what does not depend on alpha, in nats: 0 at infinite noise (equation 14).
+
+    >>> [round(float(divergence(torch.tensor(x))), 2) for x in (-8.0, 0.0, 20.0)]
+    [4.64, 0.44, 0.0]
+    """
+    return K1 - K1 * torch.sigmoid(K2 + K3 * log_alpha) + 0.5 * F.softplus(-log_alpha)
+
+
+class Noisy(nn.Module):
+    """A weight with noise of its own variance; judged and stored, it is its mean where log alpha is below the threshold, else 0."""
+
+    def __init__(self, full: Tensor, threshold: float) -> None:
+        super().__init__()
+        self.full, self.threshold = nn.Parameter(full.detach().clone()), threshold
+        self.loud = nn.Parameter((full.detach().square().clamp(min=1e-8).log() + QUIET) / GAIN)  # log of the variance, by GAIN
+
+    def log_alpha(self) -> Tensor:
+        """Log of the noise's variance by the weight's square, (out, in, *kernel), held within ±10 of 0."""
+        return (self.loud * GAIN - self.full.square().clamp(min=1e-8).log()).clamp(-10, 10)
+
+    @property
+    def kept(self) -> Tensor:
+        """Weights that are not all noise."""
+        return self.log_alpha().detach() < self.threshold
+
+    def forward(self) -> Tensor:
+        if self.training:
+            return self.full + torch.exp(self.loud * GAIN / 2) * torch.randn_like(self.full)
+        return torch.where(self.kept, self.full, 0.0)
+
+    def form(self) -> Encoded:
+        """The means of what is kept."""
+        kept = self.kept
+        return sparse(torch.where(kept, self.full, 0.0).detach(), kept.flatten())
+
+
+class Noise(NamedTuple):
+    """How much noise weights take."""
+
+    log_alpha: Tensor  # (out, in) of the first layer
+    histogram: Tensor  # (bins,) share of all weights by log alpha, from -10 to 10, %
+
+
+def picture(model: Made) -> Noise:
+    """Log alpha of a model of noisy weights."""
+    with torch.no_grad():
+        each = [m.log_alpha() for m in makers(model)]
+    counts = torch.histogram(torch.cat([x.flatten() for x in each]), EDGES).hist
+    return Noise(each[0].flatten(1), 100 * counts / counts.sum())
+
+
+def cuts(model: Made) -> dict[str, float]:
+    """Weights left at the threshold, and at others: how far the dial could be turned, without training again."""
+    each = torch.cat([m.log_alpha().detach().flatten() for m in makers(model)])
+    at = makers(model)[0].threshold
+    return {LEFT: 100 * float((each < at).float().mean()), **{f"left at log α < {t} (%)": 100 * float((each < t).float().mean())
+                                                            for t in (0, 5) if t != at}}
+
+
+def run(task: Task, threshold: float, weight: float, epochs: int, rate: float) -> Iterator[Progress | None]:
+    """Noise, and beside it as many of the trained network's weights kept by magnitude, trained as long."""
+    plan, net = usual(task, epochs, rate), task.network.reference
+    steps, layers, key = plan.total(len(task.teach)), to_mask(net), ("variational", threshold, weight)
+    noisy, control = Run("variational dropout", steps), Run("as many, by magnitude", steps, control=True)
+    found: dict[str, int] = {}
+
+    def learn(_: tuple[Run, ...]) -> Going:
+        model = Made(net, {layer.name: Noisy(layer.weight, threshold) for layer in layers})
+        model.register_buffer("warm", torch.zeros(()))
+
+        def after(step: int) -> None:
+            model.warm.fill_(min(1.0, 2 * step / steps))
+
+        done = yield from train(task, model, plan, noisy, key, loss=loss_of(model, weight, len(task.teach)), after=after,
+                                trace=partial(cuts, model), picture=partial(picture, model), at_end=True)
+        found["left"] = sum(int(m.kept.sum()) for m in makers(model))
+        return done
+
+    def by_magnitude(_: tuple[Run, ...]) -> Going:
+        count = sum(layer.weight.numel() for layer in layers)
+        kept = without_least([layer.weight.abs() for layer in layers], count - found["left"])
+        model = Made(net, {layer.name: Masked(layer.weight, k) for layer, k in zip(layers, kept, strict=True)})
+        return (yield from train(task, model, plan, control, (*key, found["left"])))
+
+    yield from in_turn(task.watch, [(noisy, learn), (control, by_magnitude)])
+
+
+def loss_of(model: Made, weight: float, examples: int) -> Loss:
+    """Cross-entropy and, as it warms up, the divergence of all weights by the number of examples: the bound of equation 4, by it."""
+    plain = cross_entropy()
+
+    def loss(module: nn.Module, inputs: Tensor, labels: Tensor) -> Tensor:
+        return plain(module, inputs, labels) + weight * model.warm * sum(divergence(m.log_alpha()).sum() for m in makers(model)) / examples
+
+    return loss
+
+
+PROCEDURE = Procedure(
+    title="Sparse variational dropout",
+    summary="Trains weights with noise of their own; the prior asks for as much noise as the answers can take, and weights that drown in it go. "
+            "It begins from the network as it came; the recipe on screen is left aside.",
+    reference="Molchanov et al. 2017, Variational Dropout Sparsifies Deep Neural Networks, arXiv:1701.05369",
+    survey="3.4.3",
+    knobs=(
+        Knob("threshold", "Most log α", (-2, 0, 1, 2, 3, 4, 5, 6), 3,
+             "A weight with more noise than that is set to zero: 3 is twenty times its square."),
+        Knob("weight", "Weight of the prior", (0.01, 0.03, 0.1, 0.3, 1.0), 1.0, "1 is the variational bound; below, fewer weights drown."),
+        Knob("epochs", "Passes", (3, 5, 10, 20, 40), 20, "How often every training example is seen; the prior comes in over the first half."),
+        RATE,
+    ),
+    run=run,
+    shown_on="lenet-300-100",
+    study=((("weight", 1.0),), (("weight", 0.1),), (("weight", 0.1), ("threshold", 0))),
+    refuses=lambda task: sized(task.network.reference),
+    finding="Most weights drown: LeNet-300-100 keeps 1 or 2 in a hundred with its accuracy, and the cut may lie anywhere in the gap.",
+    terms=(("log α", "Logarithm of the variance of a weight's noise by the weight's square."),),
+)
