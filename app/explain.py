@@ -80,6 +80,10 @@ TEXTS = {
     "tried": Why("Why keep what did not work?",
                  "Compression is a search by hand: most steps are taken back. Seen together, they tell which turn cost most, and no recipe that "
                  "was better is lost.", "1", "Heer et al. 2008, Graphical Histories for Visualization"),
+    "train.teacher": Why("Why learn from softened answers?",
+                         "A label says only which class is right. A teacher's probabilities also say which others were near; divided by T before "
+                         "the softmax, its scores let that show, and the student learns how classes resemble each other.", "5",
+                         "Hinton et al. 2015, arXiv:1503.02531, equation 1"),
     "train.accuracy": Why("Why does training on give so much back?",
                           "What is left over still has freedom: the kept weights, the codebook or the scales move to where the loss is lowest "
                           "given what was taken. The first hundred steps win most of it; a control beside it shows what training alone does.",

@@ -54,6 +54,11 @@ def text_card(context: str, truth: str, before: tuple[str, float], after: tuple[
             f"{_letter(old)} {_sure(p)} → <b>{_letter(new)}</b> {_sure(q)}</div>")
 
 
+def plain_card(shown: str, said: str, truth: str) -> str:
+    """One example with its truth and nobody's answer. shown, said: HTML."""
+    return f'{STYLE}<div class="card">{shown}{said}<br>is <b>{escape(truth)}</b></div>'
+
+
 def _sure(share: float) -> str:
     return f"({100 * share:.0f}\u00a0%)"
 

@@ -42,6 +42,23 @@ def curves(runs: Sequence[Mapping[str, object]], along: str, what: str, total: f
     return figure
 
 
+def softened(classes: Sequence[str], chances: Sequence[Sequence[float]], temperatures: Sequence[float]) -> go.Figure:
+    """Probabilities of classes (temperatures, classes), with a dial for the temperature that the browser alone answers."""
+    def bars(row: Sequence[float]) -> list[float]:
+        return [100 * p for p in row]
+
+    steps = [{"method": "restyle", "label": f"{t:g}", "args": [{"y": [bars(row)]}, [0]]} for t, row in zip(temperatures, chances, strict=True)]
+    dial = {"active": 0, "steps": steps, "currentvalue": {"prefix": "Temperature T = "}, "pad": {"t": 60}, "x": 0, "len": 1}
+    data = [
+        {"type": "bar", "x": list(classes), "y": bars(chances[0]), "marker": {"color": NEW}, "name": "at T",
+         "hovertemplate": "%{x}: %{y:.2f} %<extra>at T</extra>"},
+        {"type": "scatter", "mode": "markers", "x": list(classes), "y": bars(chances[0]), "name": "at T = 1", "marker": {
+            "color": OLD, "symbol": "line-ew-open", "size": 22, "line": {"width": 2.5}}, "hovertemplate": "%{x}: %{y:.2f} %<extra>T = 1</extra>"},
+    ]
+    return _figure("What else could it have been?", "", "probability (%)", data, "blue: at T · grey: the teacher's own", sliders=[dial], bargap=0.3,
+                   yaxis_range=[0, 102], xaxis={"type": "category", "tickangle": -30}, margin_b=110)
+
+
 def height(runs: int, plain: int) -> int:
     """Pixels of a chart with a legend of so many runs, whose plot is as high as that of a chart of `plain` pixels without."""
     return plain + 22 * runs

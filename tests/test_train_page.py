@@ -2,11 +2,15 @@
 
 import pytest
 
-from app import compute, jobs
+from app import compute, jobs, plots_training
+from app.training import teacher
 from app.training.wanted import from_words, to_words
 from compression.link import to_link
 from compression.recipe import Recipe, step
 from compression.registry import procedures
+from compression.train.distil.losses import softened
+from compression.train.loop import watched
+from compression.zoo import shipped
 from tests.screen import opened
 
 LONG = 120
@@ -36,7 +40,7 @@ def the_job():
 
 def test_a_training_runs_is_found_again_by_another_visit_and_opens_in_explore():
     at = page(train="recover.fine_tune~epochs-2")
-    assert not at.exception and any("Begins from" in m.value for m in at.markdown)
+    assert not at.exception and any("Takes the network" in m.value for m in at.markdown)
     press(at, "Start training")
     job = the_job()
     assert job.ended(LONG) and job.error is None
@@ -67,3 +71,14 @@ def test_a_training_in_a_link_is_read_back(name):
     known = procedures()[name]
     settings = {k.name: k.ladder[-1] for k in known.knobs}
     assert from_words(to_words(name, settings, 2)) == (name, settings, 2)
+
+
+def test_the_teachers_bars_are_its_softened_scores():
+    at = page(train="distil.signals")
+    assert not at.exception and any("What the teacher tells" in h.value for h in at.header)
+    net = shipped.load("digits-mlp")
+    data = watched(net.data["validation"])
+    names, values = teacher._bars(data, teacher._scores(net, data)[0])
+    figure = plots_training.softened(names, [softened(values, t).tolist() for t in (1.0, 4.0)], (1.0, 4.0))
+    told = figure.layout.sliders[0].steps[1].args[0]["y"][0]
+    assert told == pytest.approx([100 * p for p in (values / 4).softmax(-1).tolist()]) and max(told) < max(figure.data[0].y)

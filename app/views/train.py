@@ -7,7 +7,7 @@ import streamlit as st
 from app import bench, jobs, parts, state, words
 from app.chart.ticker import tick
 from app.part import part
-from app.training import recorded, shown
+from app.training import recorded, shown, teacher
 from app.training.wanted import FAMILY, SEEDS, Wanted, families, from_words, put, to_words
 from compression.method import Knob, Value
 from compression.registry import procedures
@@ -40,6 +40,8 @@ def show() -> None:
             st.info(words.plain(why))
         else:
             _training(asked)
+    if family == "distil":
+        teacher.show()
     recorded.show(name)
 
 
@@ -73,7 +75,7 @@ def _training(asked: Wanted) -> None:
     begins = f"{asked.network.title}, {recorded.recipe_words(asked.recipe) or 'as it is'}"
     left, right = st.columns([3, 1], vertical_alignment="center")
     if job is None:
-        left.markdown(f"Begins from **{begins}**: the network and the recipe on screen. Learns from {len(asked.task.teach):,} training examples"
+        left.markdown(f"Takes the network and the recipe on screen, **{begins}**. Learns from {len(asked.task.teach):,} training examples"
                       f"{_expected(asked.name)}.")
         right.button("Start training", key="train.start", on_click=asked.begin, width="stretch")
         return
