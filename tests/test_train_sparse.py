@@ -13,7 +13,7 @@ from compression.score import size_of
 from compression.train.loop import accuracy, watched
 from compression.train.made import Made
 from compression.train.procedure import Task
-from compression.train.sparse import at_start, dynamic, masked, regularised, tickets, variational
+from compression.train.sparse import at_start, dynamic, edge_popup, masked, movement, regularised, tickets, variational
 from compression.zoo import shipped
 
 FEW = {"epochs": 2}
@@ -202,3 +202,28 @@ def test_under_a_penalty_then_pruned_then_trained_on(task, name):
         assert {round(p.traced[masked.LEFT]) for p in run.points if p.step < half} == {100} and run.best.step >= half
         assert kept(run)[0] == kept(run)[1] - round(0.8 * kept(run)[1])
     holds(task, runs[0])
+
+
+def test_a_scores_gradient_is_that_of_the_weight_times_the_weight_kept_or_not():
+    full, scores = torch.tensor([2.0, -3.0], requires_grad=True), torch.zeros(2, requires_grad=True)
+    (movement.Chosen.apply(full, scores, torch.tensor([True, False])) * torch.tensor([5.0, 7.0])).sum().backward()
+    assert full.grad.tolist() == [5.0, 0.0] and scores.grad.tolist() == [10.0, -21.0]
+    assert movement.best(torch.tensor([[1.0, 3.0], [2.0, 3.0]]), 3).tolist() == [[False, True], [True, True]]
+
+
+def test_by_movement_each_layer_ends_with_its_share(task):
+    moved, control = last("sparse.movement", task, sparsity=0.9).runs
+    for layer in (*moved.trained.network.layers, *control.trained.network.layers):
+        assert layer.weight.ndim == 1 or int(layer.weight.count_nonzero()) <= round(0.1 * layer.weight.numel())
+    assert moved.best is moved.points[-1] and holds(task, moved) < 4000
+
+
+def test_what_is_popped_was_never_trained_and_takes_two_bits(task):
+    popped, _ = last("sparse.edge_popup", task, epochs=5, rate=1e-2).runs
+    first = masked.fresh(task, task.seed)
+    for before, after in zip(first.layers, popped.trained.network.layers, strict=True):
+        weight, kept = after.weight, after.weight != 0
+        assert int(kept.sum()) == weight.numel() // 2 and len(weight.unique()) == 3
+        assert torch.equal(weight[kept] > 0, before.weight[kept] >= 0)
+    assert popped.best.accuracy > 0.6 and holds(task, popped) < 4736 / 4 + 800
+    assert edge_popup.Popped(torch.ones(2, 8), 0.25, True).size == 1.0

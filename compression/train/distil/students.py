@@ -79,6 +79,16 @@ def untrained(network: Network, which: str, seed: int) -> nn.Module:
         return _SHALLOW[known]() if which == DEPTH else _NARROW[known](WIDTHS[which])()
 
 
+def narrowed(network: Network, share: float, seed: int) -> nn.Module:
+    """A network's architecture at any share of its width, 0 to 1, as a seed draws it. Raises ValueError where none that ships is like it."""
+    known = architecture(network)
+    if known is None:
+        raise ValueError(f"{network.title} is no architecture that ships, so nothing narrower of its kind is known here")
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        return _NARROW[known](share)()
+
+
 def words(which: str) -> str:
     """A student in the title of a run: "student of quarter width"."""
     return "the same network" if which == SAME else f"student of {which}"
