@@ -32,14 +32,6 @@ BASE_PATH_GUESS = re.compile(r"/[\w-]+/_stcore/(health|host-config)$")
 COMPLAINT = re.compile(r"Traceback|deprecated|Session State API|will be removed", re.IGNORECASE)
 
 
-@pytest.hookimpl(tryfirst=True)  # before the groups are read
-def pytest_collection_modifyitems(items):
-    """One worker for all of them, so that there is one browser and one server at a time."""
-    for item in items:
-        if Path(__file__).parent in item.path.parents:
-            item.add_marker(pytest.mark.xdist_group("browser"))
-
-
 def unavailable(advice: str = ADVICE):
     (pytest.fail if os.environ.get("CI") == "true" else pytest.skip)(advice)
 
