@@ -146,7 +146,7 @@ def diff(found: Proposal) -> None:
     left, right = st.columns(2)
     title = f"budget {words.size(found.best.file_bytes)}"
     left.button(f"Apply to {len(changed)} layer{'s' if len(changed) != 1 else ''}", key="budget.apply", on_click=state.set_recipe, args=(then, title),
-                type="primary", width="stretch", disabled=not changed and not recipe.first and not recipe.repairs,
+                width="stretch", disabled=not changed and not recipe.first and not recipe.repairs,
                 help="One step: Undo takes all of it back.")
     right.button("Snapshot", key="budget.keep", on_click=keep, args=(found.best,), icon=":material/photo_camera:", width="stretch",
                  disabled=place(state.shelf()) is None, help="Keeps it with its results, without setting it.")

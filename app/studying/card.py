@@ -70,7 +70,7 @@ def _buttons(recipe: Recipe, title: str, quality: Quality | None) -> None:
     net = state.network()
     there = not readiness.unready(*readiness.wanted(net, recipe)) and not compute.waits_for_repairs(net, recipe)
     st.button("Load", key="study.load", on_click=state.set_recipe, args=(recipe, f"loaded: {words.short(title, 40)}"), width="stretch",
-              type="primary", disabled=_same(recipe, state.recipe()), help="Make it the recipe on screen, as one step that can be undone.")
+              disabled=_same(recipe, state.recipe()), help="Make it the recipe on screen, as one step that can be undone.")
     for which in range(2):
         full = place(state.shelf()) is None and _kept(recipe) is None
         st.button(f"Snapshot as {'AB'[which]}", key=f"study.side.{'ab'[which]}", on_click=_as_side, args=(which, recipe, quality),

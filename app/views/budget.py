@@ -54,7 +54,7 @@ def _found(asked: Asked) -> None:
         else:
             left.markdown(f"{'Stopped' if latest and latest.doing else 'Done'} after {job.seconds:.0f} s." if mine else
                           f"Not looked for yet: {len(net.layers)} layers, {len(asked.chosen)} dial{'s' if len(asked.chosen) != 1 else ''}.")
-        right.button("Look again" if mine else "Find the best recipe", on_click=start, width="stretch", type="secondary" if mine else "primary",
+        right.button("Look again" if mine else "Find the best recipe", on_click=start, width="stretch",
                      disabled=bool(trouble), key="budget.start")
     more = False
     if found is not None and found.best is not None:
