@@ -28,7 +28,7 @@ SMALL, CONVOLUTIONS = "digits-mlp", "vgg-small"
 
 
 def opened(page="explore", **link) -> AppTest:
-    at = AppTest.from_file(MAIN, default_timeout=180)
+    at = AppTest.from_file(MAIN, default_timeout=300)
     at.query_params.update(link)
     at.run()
     return at if page == "explore" else turned(at, page)

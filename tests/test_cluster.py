@@ -95,9 +95,10 @@ def test_processes_lose_a_worker_and_find_the_same(tmp_path):
         list(spread(refuses, "told", [7], where("processes:2")))
 
 
-def test_a_dask_cluster_loses_a_worker_and_finds_the_same():
+def test_a_dask_cluster_loses_a_worker_and_finds_the_same(monkeypatch):
     """To the last bit: sizes, accuracies, losses, examples asked."""
     distributed = pytest.importorskip("distributed")
+    monkeypatch.setattr("compression.cluster.where.PATIENCE", 300)  # a busy machine takes long to begin two workers
     net = small()
     instrument, data = Instrument(net), net.data["validation"]
     alone = study.table(study.study(instrument, recipes(), data, 0.02))

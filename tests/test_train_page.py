@@ -13,7 +13,7 @@ from compression.train.loop import watched
 from compression.zoo import shipped
 from tests.screen import opened
 
-LONG = 120
+LONG = 300
 PRUNED = Recipe((step("pruning.magnitude", sparsity=0.8),))
 
 

@@ -25,7 +25,7 @@ FLAGS = [
     "--disable-component-update",
     "--disable-sync",
 ]
-PATIENCE = 1000 * float(os.environ.get("PATIENCE", "60"))  # ms until a page that does not answer fails; nothing waits for it
+PATIENCE = 1000 * float(os.environ.get("PATIENCE", "180"))  # ms until a page that does not answer fails; nothing waits for it
 IDLE = '[data-testid="stApp"][data-test-script-state="notRunning"][data-test-connection-state="CONNECTED"]'
 # Opened at /page, Streamlit first asks whether the app lives under /page, and takes 404 for the answer.
 BASE_PATH_GUESS = re.compile(r"/[\w-]+/_stcore/(health|host-config)$")

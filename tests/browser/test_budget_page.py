@@ -2,7 +2,7 @@
 
 import os
 
-PATIENCE = 1000 * float(os.environ.get("PATIENCE", "60"))  # ms until a page that does not answer fails
+PATIENCE = 1000 * float(os.environ.get("PATIENCE", "180"))  # ms until a page that does not answer fails
 READY = """count => {
   const charts = [...document.querySelectorAll('[data-testid=stMain] .chart')]
   return charts.length >= count && charts.every(chart => chart.dataset.state === 'ready')

@@ -5,7 +5,7 @@ import re
 
 import pytest
 
-PATIENCE = 1000 * float(os.environ.get("PATIENCE", "60"))  # ms until a page that does not answer fails
+PATIENCE = 1000 * float(os.environ.get("PATIENCE", "180"))  # ms until a page that does not answer fails
 DRAWN = """() => {
   const charts = [...document.querySelectorAll('[data-testid=stMain] .chart')]
   return charts.length >= 5 && charts.every(chart => chart.dataset.state === 'ready') && document.querySelectorAll('.card').length

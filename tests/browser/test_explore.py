@@ -21,7 +21,7 @@ from compression.score import changed
 from compression.sensitivity import rungs
 from compression.zoo import shipped
 
-PATIENCE = 1000 * float(os.environ.get("PATIENCE", "60"))  # ms until a page that does not answer fails
+PATIENCE = 1000 * float(os.environ.get("PATIENCE", "180"))  # ms until a page that does not answer fails
 OFF = {"sparsity": step("pruning.magnitude", sparsity=0.0), "bits": step("quantization.uniform", bits=32), "rank": step("lowrank.svd", rank=1.0)}
 OPENING = Recipe((step("pruning.magnitude", sparsity=0.5),))
 SMALL = "digits-mlp"

@@ -11,7 +11,7 @@ from compression.apply import compress
 from compression.recipe import Recipe, from_json, step
 from compression.zoo import shipped
 
-PATIENCE = 1000 * float(os.environ.get("PATIENCE", "60"))  # ms until a page that does not answer fails
+PATIENCE = 1000 * float(os.environ.get("PATIENCE", "180"))  # ms until a page that does not answer fails
 ROOT = Path(__file__).parents[2]
 RECIPE = Recipe((step("pruning.magnitude", sparsity=0.7), step("quantization.uniform", bits=4)))
 

@@ -15,7 +15,7 @@ from compression.score import size_of
 from compression.zoo import shipped
 from compression.zoo.recipes import DEEP_COMPRESSION, PAPER
 
-PATIENCE = 1000 * float(os.environ.get("PATIENCE", "60"))  # ms until a page that does not answer fails
+PATIENCE = 1000 * float(os.environ.get("PATIENCE", "180"))  # ms until a page that does not answer fails
 KINDS = {
     "convolution": ("vgg-small", "conv4"),
     "linear": ("lenet-300-100", "fc2"),

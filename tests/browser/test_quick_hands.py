@@ -10,7 +10,7 @@ from compression.score import size_of
 from compression.zoo import shipped
 from compression.zoo.recipes import DEEP_COMPRESSION
 
-PATIENCE = 1000 * float(os.environ.get("PATIENCE", "60"))  # ms until a page that does not answer fails
+PATIENCE = 1000 * float(os.environ.get("PATIENCE", "180"))  # ms until a page that does not answer fails
 STORM = 40  # changes, one every 70 ms
 QUICK = 120  # ms from one press to the next of a person in a hurry; an answer takes three times as long
 

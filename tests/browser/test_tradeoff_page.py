@@ -7,7 +7,7 @@ from playwright.sync_api import expect
 from compression.link import from_link
 from compression.recipe import Recipe, step
 
-PATIENCE = 1000 * float(os.environ.get("PATIENCE", "60"))  # ms until a page that does not answer fails
+PATIENCE = 1000 * float(os.environ.get("PATIENCE", "180"))  # ms until a page that does not answer fails
 SMALL = "digits-mlp"
 CHART = "document.querySelector('.st-key-study-chart .chart-plot')"
 ALONE = """() => {  // the mark of the study farthest from every other mark: [its number, x, y] in pixels of the plotting area
