@@ -45,6 +45,6 @@ def show(net: Network, layer: str, own: Step) -> None:
                key="bench.emptied", alt="Share left of the emptiest layer as the network's sparsity rises, for several prunings", height=340)
     empty = [f"{title} empties {line.layer[at]} at {words.share(LADDER[at], 0)}" for title, line in lines.items()
              for at in np.flatnonzero(line.left <= 0)[:1]]
-    others = "None empties a layer" if not empty else "; ".join(empty)
+    others = "No way empties a layer" if not empty else "; ".join(empty)
     st.caption(f"With one threshold for the whole network, up to 99 % sparsity. {others}. An empty layer lets nothing through: where no residual "
                "link goes around it, every example then gets the same answer. By lot all layers lose alike.")
