@@ -31,7 +31,7 @@ def show(name: str) -> None:
     at = st.segmented_control("Setting", range(len(rows)), default=0, format_func=lambda i: said[i], key=f"train.recorded.{name}",
                               required=True) if len(rows) > 1 else 0
     row = rows[at]
-    left, right = st.columns([3, 2], gap="large")
+    left, right = st.columns(2, gap="large")
     with left:
         chart.show(plots_training.curves([_band(run) for run in row["runs"]], "steps", "accuracy (%)"), key="train.recorded",
                    height=plots_training.height(len(row["runs"]), 320),
