@@ -97,13 +97,14 @@ def test_processes_lose_a_worker_and_find_the_same(tmp_path):
 
 def test_a_dask_cluster_loses_a_worker_and_finds_the_same(monkeypatch):
     """To the last bit: sizes, accuracies, losses, examples asked."""
-    distributed = pytest.importorskip("distributed")
+    dask, distributed = pytest.importorskip("dask"), pytest.importorskip("distributed")
     monkeypatch.setattr("compression.cluster.where.PATIENCE", 300)  # a busy machine takes long to begin two workers
     net = small()
     instrument, data = Instrument(net), net.data["validation"]
     alone = study.table(study.study(instrument, recipes(), data, 0.02))
     assert [p.recipe for p in alone] == recipes()
-    with distributed.LocalCluster(n_workers=2, threads_per_worker=1, dashboard_address=None, scheduler_port=0) as cluster:
+    patient = dask.config.set({f"distributed.comm.timeouts.{what}": "300s" for what in ("connect", "tcp")})
+    with patient, distributed.LocalCluster(n_workers=2, threads_per_worker=1, dashboard_address=None, scheduler_port=0) as cluster:
         on = where(f"dask:{cluster.scheduler_address}")
         found, victim = [], next(iter(cluster.workers.values())).pid
         for pair in study.study(instrument, recipes(), data, 0.02, on):

@@ -79,7 +79,7 @@ def test_zeros_after_the_rectifier_are_counted():
     x = net.context.examples
     after = F.relu(x.flatten(1) @ net.layers[0].weight.T + net.module.fc1.bias)
     ready = apoz.prepare(net.layers[0].weight, net.layers[0])
-    assert torch.allclose(ready.zeros, (after == 0).float().mean(0), atol=1e-6) and torch.allclose(ready.mean, after.mean(0), atol=1e-5)
+    assert torch.allclose(ready.zeros, (after == 0).float().mean(0), atol=1e-6) and torch.allclose(ready.mean_output, after.mean(0), atol=1e-5)
     assert set(ready.order[:30].tolist()) == set((after == 0).float().mean(0).argsort(descending=True, stable=True)[:30].tolist())
     assert apoz.refuses(net.layers[2].weight, net.layers[2]).endswith("none follows fc3 directly.")
 

@@ -9,6 +9,7 @@ from compression.recipe import Recipe
 from compression.zoo.catalogue import ZOO
 
 FIND = "the one that fits"
+OPEN = "opening.open"  # whether the dialog is: it stays while the page behind it is drawn anew
 
 
 def header() -> None:
@@ -18,11 +19,16 @@ def header() -> None:
     plain = compute.costs(net, Recipe())
     before = f", from {words.size(plain.original_bytes)}" if net.origin else ""
     st.markdown(f":small[{net.parameters:,} parameters in {len(net.layers)} layers; {words.size(plain.file_bytes)} as trained{before}]")
-    if st.button("Open your own…", width="stretch"):
+    st.button("Open your own…", on_click=state.recall, args=(OPEN, True), width="stretch")
+    if state.remember(OPEN, bool):
         _dialog()
 
 
-@st.dialog("Open your own network", width="large")
+def _close() -> None:
+    state.recall(OPEN, False)
+
+
+@st.dialog("Open your own network", width="large", on_dismiss=_close)
 def _dialog() -> None:
     st.markdown("Nothing in a file is executed. Files stay on the machine that runs this app.")
     weights = st.file_uploader("Weights: .safetensors, or a state dict saved by torch.save", ["safetensors", "pt", "pth", "bin"], key="own.weights")
@@ -65,5 +71,10 @@ def _card(found: Opening) -> None:
             st.dataframe(pd.DataFrame(net.skipped, columns=["name", "values", "why"]), hide_index=True, width="stretch")
     if not net.layers:
         st.warning("No layer of this network can be compressed here, so there is nothing to show.")
-    elif st.button("Use this network", on_click=state.add_own, args=(net.name,)):
+    elif st.button("Use this network", on_click=_use, args=(net.name,)):
         st.rerun()
+
+
+def _use(name: str) -> None:
+    _close()
+    state.add_own(name)
