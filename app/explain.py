@@ -88,6 +88,10 @@ TEXTS = {
                           "What is left over still has freedom: the kept weights, the codebook or the scales move to where the loss is lowest "
                           "given what was taken. The first hundred steps win most of it; a control beside it shows what training alone does.",
                           "3.1, 5, 6.4", "Han et al. 2015, arXiv:1506.02626"),
+    "train.dial": Why("Why is there nothing to train again?",
+                      "What was learnt says of every weight how much it matters, or how it moved. Where to cut is decided afterwards: weights far "
+                      "from the cut stay on their side, so in a gap the dial changes nothing.", "3.4.3",
+                      "Molchanov et al. 2017, arXiv:1701.05369; Ullrich et al. 2017, arXiv:1702.04008"),
     "tradeoff": Why("Why is there no best recipe?",
                     "Smaller and more accurate pull apart. The front holds the recipes that nothing measured beats in both; which of them "
                     "is right depends on what a point is worth.", "1", "Deb et al. 2002, NSGA-II"),

@@ -6,6 +6,7 @@ import numpy as np
 import plotly.graph_objects as go
 
 from app.plots import BEST, FOURTH, GONE, NEW, OLD, _figure
+from compression.train.dial import Dial
 
 LINES = tuple((color, dash, symbol) for dash, symbols in (("solid", ("circle", "diamond", "square", "triangle-up")),
                                                          ("dash", ("cross", "star", "hexagon", "triangle-down")))
@@ -57,6 +58,36 @@ def softened(classes: Sequence[str], chances: Sequence[Sequence[float]], tempera
     ]
     return _figure("What else could it have been?", "", "probability (%)", data, "blue: at T · grey: the teacher's own", sliders=[dial], bargap=0.3,
                    yaxis_range=[0, 102], xaxis={"type": "category", "tickangle": -30}, margin_b=110)
+
+
+def dial(found: Dial) -> go.Figure:
+    """How something lies along an axis, with a dial that the browser alone answers; what comes of each setting stands above the bars."""
+    def told(i: int) -> dict[str, object]:
+        return {"text": found.told[i], "x": 0, "y": 1.02, "xref": "paper", "yref": "paper", "xanchor": "left", "yanchor": "bottom",
+                "showarrow": False, "font": {"size": 12}}
+
+    def mark(i: int) -> list[dict[str, object]]:
+        return [{"type": "line", "x0": found.marks[i], "x1": found.marks[i], "yref": "paper", "y0": 0, "y1": 1,
+                 "line": {"color": GONE, "width": 2, "dash": "dash"}}] if found.marks else []
+
+    def heights(i: int) -> list[np.ndarray]:
+        bars = found.bars[i if len(found.bars) > 1 else 0].numpy()
+        return [bars] if found.lines is None else [bars, found.lines[i].numpy()]
+
+    first, x = found.begins, found.x.numpy()
+    steps = [{"method": "update", "label": setting, "args": [{"y": [each.tolist() for each in heights(i)]},
+                                                            {"annotations": [told(i)], "shapes": mark(i)}]}
+             for i, setting in enumerate(found.settings)]
+    sliders = [{"active": first, "steps": steps, "currentvalue": {"prefix": f"{found.name} "}, "pad": {"t": 60}, "x": 0, "len": 1}]
+    top, low = max(float(found.bars.max()), 1e-6), 1e-3
+    data = [{"type": "bar", "x": x, "y": heights(first)[0], "marker": {"color": NEW},
+             "hovertemplate": f"%{{y:.3g}} % near %{{x:.3g}}<extra>{found.axes[0]}</extra>"}]
+    if found.lines is not None:
+        data.append({"type": "scatter", "mode": "lines", "x": x, "y": heights(first)[1], "line": {"color": GONE, "width": 2},
+                     "hovertemplate": "%{y:.3g} % near %{x:.3g}<extra>mixture</extra>"})
+    span = {"type": "log", "range": [np.log10(low), np.log10(2 * top)]} if found.logarithmic else {"range": [0, 1.1 * top]}
+    return _figure(found.question, found.axes[0], found.axes[1], data, sliders=sliders, bargap=0, yaxis=span, annotations=[told(first)],
+                   shapes=mark(first), margin_b=120, margin_t=70)
 
 
 def height(runs: int, plain: int) -> int:

@@ -2,18 +2,18 @@
 
 import pytest
 import torch
+from torch import nn
+from training import holds, last
 
-from compression import export
-from compression.apply import compress
 from compression.method import Layer
+from compression.network import network
 from compression.recipe import Recipe
 from compression.registry import procedures
-from compression.score import size_of
 from compression.sharing.hashing import places
-from compression.train.loop import accuracy, watched
 from compression.train.procedure import Task
-from compression.train.scratch import adapters, beside, hashed, low_rank
+from compression.train.scratch import adapters, beside, equilibrium, hashed, low_rank, tied
 from compression.zoo import shipped
+from compression.zoo.attention import EncoderBlock, ViT
 
 WEIGHT = torch.randn(12, 40, generator=torch.Generator().manual_seed(0)) / 6
 
@@ -23,24 +23,10 @@ def task():
     return Task(shipped.load("digits-mlp"), Recipe())
 
 
-def last(name, task, **given):
-    way = procedures()[name]
-    *_, end = (p for p in way.run(task, **way.settings(**({"epochs": 5} | given))) if p)
-    return end
-
-
-def holds(task, run):
-    """What was judged is what is stored, bit for bit, and weighs what its file weighs."""
-    done = compress(run.trained.network, run.trained.recipe)
-    assert accuracy(run.trained.network.module, watched(task.network.data["validation"])) == run.best.accuracy
-    assert all(torch.equal(done.encoded[layer.name].decode(), layer.weight) for layer in done.network.layers)
-    assert len(export.pack(done)) == size_of(done)
-    return size_of(done)
-
-
-@pytest.mark.parametrize("name", [name for name in procedures() if name.startswith("scratch.") and name != "scratch.adapters"])
+@pytest.mark.parametrize("name", [name for name in procedures() if name.startswith("scratch.")
+                                  and procedures()[name].why_not(Task(shipped.load("digits-mlp"), Recipe())) is None and name != "scratch.adapters"])
 def test_short_beside_narrow_and_plain(task, name):
-    short, narrow, plain = last(name, task).runs
+    short, narrow, plain = last(name, task, epochs=5).runs
     numbers = [r.points[0].traced[beside.NUMBERS] for r in (short, narrow, plain)]
     assert 0.8 * numbers[0] <= numbers[1] <= numbers[0] < numbers[2] / 2
     assert [r.control for r in (short, narrow, plain)] == [False, True, True]
@@ -79,6 +65,68 @@ def test_adapters_begin_as_their_base_which_stays(base):
 
 
 def test_adapters_win_back_what_rounding_took(task):
-    over, control = last("scratch.adapters", task).runs
+    over, control = last("scratch.adapters", task, epochs=5).runs
     assert over.points[0].accuracy == control.points[0].accuracy < over.best.accuracy
     assert holds(task, over) > holds(task, control)
+
+
+def test_blocks_that_are_alike_are_found_and_tied_in_whole_or_in_part():
+    assert [[name for name, _ in run] for run in tied.repeated(shipped.load("vit").module)] == [[f"blocks.{i}" for i in range(4)]]
+    assert [len(run) for run in tied.repeated(shipped.load("resnet-20").module)] == [3, 2, 2]
+    counts = {}
+    for what in tied.WHAT.ladder:
+        module = tied.tie(ViT(16, blocks=3), what)
+        first, *others = module.blocks
+        counts[what] = sum(p.numel() for p in module.parameters())
+        for block in others:
+            assert (block.mlp.up is first.mlp.up) == (what != "all but the MLP")
+            assert (block.attention.out_proj.weight is first.attention.out_proj.weight) == (what != "only the MLP")
+    plain = sum(p.numel() for p in ViT(16, blocks=3).parameters())
+    block = sum(p.numel() for p in EncoderBlock(16, 4, 0.0).parameters())
+    assert counts["whole blocks"] == plain - 2 * block < min(counts["all but the MLP"], counts["only the MLP"])
+    assert counts["all but the MLP"] + counts["only the MLP"] == plain + counts["whole blocks"]
+    with pytest.raises(ValueError, match="take whole blocks"):
+        tied.tie(nn.Sequential(nn.Linear(3, 3)), "whole blocks")
+
+
+def test_what_is_tied_is_one_layer_of_a_network_and_answers_as_before():
+    module = tied.tie(ViT(16, blocks=3), "whole blocks").eval()
+    net = network("tied", "Tied", module, example=torch.zeros(1, 1, 28, 28))
+    assert sorted(net.layer("blocks.0.mlp.up").names) == [f"blocks.{i}.mlp.up.weight" for i in range(3)]
+    assert not any(layer.name.startswith("blocks.1") for layer in net.layers)
+
+
+def test_at_an_equilibrium_another_pass_changes_nothing_and_the_gradient_is_its_own():
+    """Of z = z / 2 + w x the equilibrium is 2 w x: its slope along w is 2 x, and that of the first pass would be x."""
+    class Half(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.w = nn.Parameter(torch.tensor(3.0))
+
+        def forward(self, z):
+            return z / 2
+
+    part = equilibrium.Equilibrium(Half(), 1, 40)
+    part.norm, part.once = nn.Identity(), lambda z, x: z / 2 + part.block.w * x
+    x = torch.tensor([[[1.0], [2.0]]])
+    part.train()
+    z = part(x)
+    assert torch.allclose(z, 6 * x)
+    z.sum().backward()
+    assert float(part.block.w.grad) == pytest.approx(6.0)
+    part.eval()
+    assert torch.allclose(part(x), z.detach())
+
+
+def test_a_transformer_in_equilibrium_has_one_block_and_gives_what_it_is_judged_by():
+    torch.manual_seed(0)
+    plain = ViT(16, blocks=3)
+    numbers = sum(p.numel() for p in plain.parameters())
+    module = equilibrium.in_equilibrium(plain, 6)
+    assert numbers - sum(p.numel() for p in module.parameters()) == 2 * sum(p.numel() for p in EncoderBlock(16, 4, 0.0).parameters()) - 32
+    images = torch.randn(3, 1, 28, 28)
+    module.train()
+    module(images).sum().backward()
+    assert all(p.grad is not None and bool(p.grad.isfinite().all()) for p in module.blocks.parameters())
+    assert "one sequence" in equilibrium.refuses(Task(shipped.load("resnet-20"), Recipe()))
+    assert equilibrium.refuses(Task(shipped.load("vit"), Recipe())) is None

@@ -3,45 +3,19 @@
 import pytest
 import torch
 from torch import nn
+from training import holds, kept, last
 
-from compression import export
-from compression.apply import compress
 from compression.network import network
 from compression.recipe import Recipe
-from compression.registry import procedures
-from compression.score import size_of
-from compression.train.loop import accuracy, watched
 from compression.train.made import Made
 from compression.train.procedure import Task
-from compression.train.sparse import at_start, dynamic, edge_popup, masked, movement, regularised, tickets, variational
+from compression.train.sparse import at_start, dynamic, edge_popup, masked, movement, regularised, tickets
 from compression.zoo import shipped
-
-FEW = {"epochs": 2}
 
 
 @pytest.fixture
 def task():
     return Task(shipped.load("digits-mlp"), Recipe())
-
-
-def last(name, task, **given):
-    way = procedures()[name]
-    *_, end = (p for p in way.run(task, **way.settings(**(FEW | given))) if p)
-    return end
-
-
-def kept(run):
-    layers = [layer for layer in run.trained.network.layers if layer.weight.ndim > 1]
-    return sum(int(layer.weight.count_nonzero()) for layer in layers), sum(layer.weight.numel() for layer in layers)
-
-
-def holds(task, run):
-    """What was judged is what is stored, bit for bit, and weighs what its file weighs."""
-    done = compress(run.trained.network, run.trained.recipe)
-    assert accuracy(run.trained.network.module, watched(task.network.data["validation"])) == run.best.accuracy
-    assert all(torch.equal(done.encoded[layer.name].decode(), layer.weight) for layer in done.network.layers)
-    assert len(export.pack(done)) == size_of(done)
-    return size_of(done)
 
 
 def test_a_masked_weight_gets_no_gradient_outside_and_is_stored_without_it():
@@ -134,14 +108,14 @@ def test_a_moving_mask_keeps_its_count_and_wanders(task, grow):
 
 @pytest.mark.parametrize("criterion", list(at_start.TITLES))
 def test_a_mask_before_training_holds_to_the_end(task, criterion):
-    runs = last("sparse.at_start", task, criterion=criterion, sparsity=0.9, rounds=10).runs
+    runs = last("sparse.at_start", task, epochs=2, criterion=criterion, sparsity=0.9, rounds=10).runs
     count, total = kept(runs[0])
     assert count == round(0.1 * total) and holds(task, runs[0]) < holds(task, runs[-1]) / 4
     assert [r.control for r in runs] == [False, *[True] * (len(runs) - 1)]
 
 
 def test_a_ticket_halves_in_every_round_and_its_control_has_its_mask(task):
-    dense, ticket, other = last("sparse.tickets", task, rounds=3, rewind=10).runs
+    dense, ticket, other = last("sparse.tickets", task, epochs=2, rounds=3, rewind=10).runs
     steps = dense.points[-1].step
     assert sorted({round(p.traced[masked.LEFT], 1) for p in ticket.points}) == [12.5, 25.0, 50.0]
     assert ticket.points[-1].step == ticket.steps == 3 * steps and ticket.best.step > 2 * steps
@@ -163,21 +137,6 @@ def test_what_cannot_begin_again_says_so():
     own = network("own", "Own", Own(), example=torch.ones(1, 4))
     assert "reset_parameters()" in masked.no_beginning(Task(own, Recipe()))
     assert masked.no_beginning(Task(shipped.load("lenet-5"), Recipe())) is None
-
-
-def test_the_divergence_is_that_of_the_paper_and_none_at_infinite_noise():
-    """Molchanov et al. 2017, equation 14: -(k1 sigmoid(k2 + k3 x) - log(1 + 1 / alpha) / 2 - k1)."""
-    x = torch.tensor([-3.0, 0.0, 2.0])
-    by_hand = -(0.63576 * torch.sigmoid(1.87320 + 1.48695 * x) - 0.5 * torch.log1p(torch.exp(-x)) - 0.63576)
-    assert torch.allclose(variational.divergence(x), by_hand) and float(variational.divergence(torch.tensor(30.0))) < 1e-6
-
-
-def test_weights_drown_and_the_rest_is_stored(task):
-    noisy, control = last("sparse.variational", task, epochs=3, rate=1e-2).runs
-    now = [p.traced[masked.LEFT] for p in noisy.points]
-    assert now[0] == 100 and now[-1] < 80 and noisy.best is noisy.points[-1]
-    assert kept(noisy) == kept(control) and float(noisy.picture.histogram.sum()) == pytest.approx(100)
-    holds(task, noisy)
 
 
 def test_penalties_by_hand():
@@ -212,7 +171,7 @@ def test_a_scores_gradient_is_that_of_the_weight_times_the_weight_kept_or_not():
 
 
 def test_by_movement_each_layer_ends_with_its_share(task):
-    moved, control = last("sparse.movement", task, sparsity=0.9).runs
+    moved, control = last("sparse.movement", task, epochs=2, sparsity=0.9).runs
     for layer in (*moved.trained.network.layers, *control.trained.network.layers):
         assert layer.weight.ndim == 1 or int(layer.weight.count_nonzero()) <= round(0.1 * layer.weight.numel())
     assert moved.best is moved.points[-1] and holds(task, moved) < 4000

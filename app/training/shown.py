@@ -9,6 +9,7 @@ import streamlit as st
 from app import chart, compute, drawings, explain, found, jobs, plots_training, state, words
 from app.training.wanted import Wanted
 from compression.evaluate import Progress, Z
+from compression.train.dial import Dial
 from compression.train.progress import Progress as Training
 from compression.train.progress import Run, Trained
 
@@ -59,12 +60,21 @@ def curves(training: Training, key: str) -> None:
 def pictures(run: Run, key: str) -> None:
     """What is special to a run, as the page of methods draws what was prepared."""
     st.subheader(run.title[0].upper() + run.title[1:], anchor=False)
+    if isinstance(run.picture, Dial):
+        chart.show(plots_training.dial(run.picture), key=f"{key}.dial", alt=run.picture.question, height=440)
+        explain.beside("train.dial", "Move the dial: nothing is trained again.", f"{run.picture.name} {run.picture.settings[run.picture.begins]}: "
+                       f"{run.picture.told[run.picture.begins]}.", None, lambda: _dialled(run.picture))
+        return
     drawn = found.plain(run.picture)
     for i, (picture, place) in enumerate(zip(drawn, st.columns(max(2, len(drawn))), strict=False)):
         with place:
             chart.show(drawings.found(picture.kind, picture.title, picture.values, picture.x, picture.y, picture.at), key=f"{key}.{i}",
                        alt=picture.title, height=300)
             st.markdown(f":small[{picture.said}]")
+
+
+def _dialled(picture: Dial) -> pd.DataFrame:
+    return pd.DataFrame({picture.name: picture.settings, "what comes of it": picture.told})
 
 
 def _x(p, along: str) -> float:

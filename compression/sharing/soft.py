@@ -55,7 +55,7 @@ def prepare(weight: Tensor, layer: Layer) -> Soft:
     values, counts = _binned(weight)
     mixtures = {(width, spike): expectation_maximization(values, counts, 2**width, spike) for width in WIDTHS for spike in SPIKES}
     reach = float(values[0]), float(values[-1])
-    snaps = {(*key, merge): _snap(merged(found, merge), reach) for key, found in mixtures.items() for merge in MERGES}
+    snaps = {(*key, merge): snap(merged(found, merge), reach) for key, found in mixtures.items() for merge in MERGES}
     return Soft(weight, mixtures, snaps)
 
 
@@ -63,9 +63,13 @@ def answer(soft: Soft, bits: int, spike: float, merge: float) -> Encoded:
     weight = soft.weight
     if bits == 32 or not weight.numel():
         return Dense(weight)
-    snap = soft.snaps[bits, spike, merge]
-    codes = snap.codes[torch.bucketize(weight.flatten(), snap.cuts)]
-    return Shared(tuple(weight.shape), Codes(codes, needed(len(snap.book) - 1)), snap.book)
+    return snapped(weight, soft.snaps[bits, spike, merge])
+
+
+def snapped(weight: Tensor, by: Snap) -> Shared:
+    """A weight as numbers of values."""
+    codes = by.codes[torch.bucketize(weight.flatten(), by.cuts)]
+    return Shared(tuple(weight.shape), Codes(codes, needed(len(by.book) - 1)), by.book)
 
 
 def expectation_maximization(values: Array, counts: Array, components: int, spike: float = 0.0) -> Mixture:
@@ -144,7 +148,7 @@ def _log_density(values: Array, shares: Array, means: Array, widths: Array) -> A
     return np.log(np.maximum(shares, 1e-300)) - np.log(widths * np.sqrt(2 * np.pi)) - scaled**2 / 2
 
 
-def _snap(mixture: Mixture, reach: tuple[float, float]) -> Snap:
+def snap(mixture: Mixture, reach: tuple[float, float]) -> Snap:
     """Where the most likely component changes, exactly: two weighted bell curves cross where a quadratic is zero."""
     low, high = reach
     a = -0.5 / mixture.widths**2

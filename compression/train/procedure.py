@@ -100,6 +100,22 @@ def following(run: Run, points: Iterator[Point | None], made: Callable[[], Train
     return run
 
 
+def onward(run: Run, part: Going, steps: int, last: bool = True) -> Going:
+    """A run that goes on with a part, itself a run whose points count from these steps; what the part makes is kept if it is the last."""
+    seconds = run.points[-1].seconds if run.points else 0.0
+
+    def joined(new: Run) -> Run:
+        points = tuple(p._replace(step=steps + p.step, seconds=seconds + p.seconds, best=last and p.best) for p in new.points)
+        return replace(run, points=(*run.points, *points), trained=new.trained if last else None, picture=new.picture or run.picture)
+
+    while True:
+        try:
+            new = next(part)
+        except StopIteration as end:
+            return joined(end.value)
+        yield joined(new) if new is not None else None
+
+
 def in_turn(watch: Data, starts: Sequence[tuple[Run, Callable[[tuple[Run, ...]], Going]]]) -> Iterator[Progress | None]:
     """Runs one after the other. Each start is the run as it is before its first step, and what carries it out, given the runs before."""
     runs = [run for run, _ in starts]

@@ -20,6 +20,7 @@ from compression.zoo.recurrent import CharLSTM, RowLSTM
 Build = Callable[[], nn.Module]
 WIDTHS = MappingProxyType({"half width": 1 / 2, "quarter width": 1 / 4, "eighth width": 1 / 8})
 DEPTH, SAME = "half depth", "same"
+HEADS = 4  # of the Transformers, which divide their width
 STUDENT = Knob("student", "Student", (*WIDTHS, DEPTH, SAME), "quarter width",
                "The teacher's architecture with fewer units or channels in every layer, with fewer layers, or as it is.")
 
@@ -39,10 +40,10 @@ _NARROW: MappingProxyType[str, Callable[[float], Build]] = MappingProxyType({
     "vgg-small": lambda share: partial(vgg_small, _some((16, 32, 32, 64, 64), share)),
     "resnet-20": lambda share: partial(resnet_20, _some((16, 32, 64), share)),
     "depthwise": _mobile,
-    "vit": lambda share: partial(ViT, *_some((64,), share)),
+    "vit": lambda share: partial(ViT, HEADS * _some((64 // HEADS,), share)[0]),
     "row-lstm": lambda share: partial(RowLSTM, *_some((128,), share)),
     "char-lstm": lambda share: lambda: CharLSTM(len(alphabet()), *_some((64, 256), share)),
-    "char-gpt": lambda share: lambda: CharGPT(len(alphabet()), *_some((128,), share)),
+    "char-gpt": lambda share: lambda: CharGPT(len(alphabet()), HEADS * _some((128 // HEADS,), share)[0]),
     "digits-mlp": lambda share: partial(digits_mlp, _some((64,), share)),
 })
 _SHALLOW: MappingProxyType[str, Build] = MappingProxyType({

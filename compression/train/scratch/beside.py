@@ -1,5 +1,6 @@
 """A network trained in a short form from first weights, beside a narrower plain one with as many numbers, and the plain one of full width."""
 
+import copy
 from collections.abc import Callable, Iterator, Mapping
 
 import torch
@@ -53,12 +54,20 @@ def rescaled(layer: Layer, form: Encoded) -> Encoded:
     return with_floats(form, [x * ratio for x in parts])
 
 
-def beside(task: Task, words: str, make: Make, epochs: int, rate: float, *key: object) -> Iterator[Progress | None]:
-    """Three runs: short, narrower with as many numbers, and plain. All begin from first weights of one seed."""
+def plainly(layer: Layer) -> None:
+    """For short networks whose layers are plain."""
+
+
+def beside(task: Task, words: str, make: Make, epochs: int, rate: float, *key: object,
+           change: Callable[[nn.Module], nn.Module] = lambda module: module) -> Iterator[Progress | None]:
+    """Three runs: short, narrower with as many numbers, and plain. All begin from first weights of one seed.
+
+    change(module) gives a copy of the first network that is short by how it is built, where it is not by what its layers are made of.
+    """
     plan, net = Plan("adamw", rate, 0.0, usual_batch(task.teach), epochs), fresh(task, task.seed)
-    made = {layer.name: maker for layer in to_mask(net) if (maker := make(layer)) is not None}
-    short = Made(net, made)
-    small = narrower(task, counted(short))
+    small = begun(task, change(copy.deepcopy(net.module)))
+    short = Made(small, {layer.name: maker for layer in to_mask(small) if (maker := make(layer)) is not None})
+    narrow = narrower(task, counted(short))
     steps = plan.total(len(task.teach))
 
     def go(model: Made, run: Run) -> tuple[Run, Callable[[tuple[Run, ...]], Going]]:
@@ -67,7 +76,7 @@ def beside(task: Task, words: str, make: Make, epochs: int, rate: float, *key: o
 
     yield from in_turn(task.watch, [
         go(short, Run(words, steps)),
-        go(Made(small, {}), Run("narrower, as many numbers", steps, control=True)),
+        go(Made(narrow, {}), Run("narrower, as many numbers", steps, control=True)),
         go(Made(net, {}), Run("plain, full width", steps, control=True)),
     ])
 

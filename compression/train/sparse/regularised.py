@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from compression.method import Knob
 from compression.train.loop import Loss, cross_entropy
 from compression.train.made import Made
-from compression.train.procedure import Going, Procedure, Task, in_turn
+from compression.train.procedure import Going, Procedure, Task, in_turn, onward
 from compression.train.progress import Progress, Run
 from compression.train.sparse.masked import RATE, SPARSITY, Masked, makers, sized, survivors, to_mask, train, usual, without_least
 
@@ -70,18 +70,9 @@ def run(task: Task, penalised: str, retrained: str, strength: float, sparsity: f
                 kept = cut([m.full.detach() for m in makers(model)], sparsity, name)
                 for maker, mask in zip(makers(model), kept, strict=True):
                     maker.kept.copy_(mask)
-            part, at, before = Run(run.title, steps), run.points, run.points[-1].seconds if run.points else 0.0
-            going = train(task, model, plan, part, (*key, name, last), loss=under(model, again if last else name, strength),
-                          seed=task.seed + last)
-            while part is not None:
-                try:
-                    new = next(going)
-                except StopIteration as end:
-                    new, part = end.value, None
-                if new is not None:
-                    points = tuple(p._replace(step=last * steps + p.step, seconds=before + p.seconds, best=last and p.best) for p in new.points)
-                    run = replace(run, points=(*at, *points), trained=new.trained if last else None)
-                yield run if new is not None else None
+            going = train(task, model, plan, Run(run.title, steps), (*key, name, last), seed=task.seed + last,
+                          loss=under(model, again if last else name, strength))
+            run = yield from onward(run, going, last * steps, last)
         return replace(run, picture=survivors(net, kept))
 
     runs = [(n, a, Run(TITLES[n], 2 * steps, control=n == "none")) for n, a in dict.fromkeys(((penalised, retrained), ("none", "none")))]

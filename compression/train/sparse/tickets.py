@@ -11,7 +11,7 @@ from compression.network import Network
 from compression.train.loop import fit
 from compression.train.made import Made
 from compression.train.plan import Plan
-from compression.train.procedure import Going, Procedure, Task, in_turn
+from compression.train.procedure import Going, Procedure, Task, in_turn, onward
 from compression.train.progress import Progress, Run
 from compression.train.results import baked
 from compression.train.sparse.masked import EPOCHS, RATE, Masked, begun, fresh, makers, no_beginning, survivors, to_mask, train, usual
@@ -63,7 +63,7 @@ def run(task: Task, rounds: int, share: float, rewind: int, criterion: str, begi
         return done
 
     def in_rounds(_: tuple[Run, ...]) -> Going:
-        net, run, before = (yield from first(task.seed)), ticket, 0.0
+        net, run = (yield from first(task.seed)), ticket
         starts = [layer.weight for layer in to_mask(net)]
         for i in range(1, rounds + 1):
             with torch.random.fork_rng(devices=[]):
@@ -71,19 +71,8 @@ def run(task: Task, rounds: int, share: float, rewind: int, criterion: str, begi
                 found["kept"] = pruned(found["ends"], starts, found["kept"], share, criterion)
             weights = [signs_of(w) if begins == "signs" else w for w in starts]
             model = _masked(net, weights, found["kept"])
-            part = Run(ticket.title, steps)
-            going, at = train(task, model, plan, part, (*key, i)), len(run.points)
-            while True:
-                try:
-                    part = next(going)
-                except StopIteration as end:
-                    part = end.value
-                    break
-                if part is not None:
-                    run = _after(run, at, part, (i - 1) * steps, before, i == rounds)
-                yield run if part is not None else None
-            run = replace(_after(run, at, part, (i - 1) * steps, before, i == rounds), picture=survivors(task.network.reference, found["kept"]))
-            before = run.points[-1].seconds
+            going = train(task, model, plan, Run(ticket.title, steps), (*key, i))
+            run = replace((yield from onward(run, going, (i - 1) * steps, i == rounds)), picture=survivors(task.network.reference, found["kept"]))
             found["ends"] = [m.full.detach().clone() for m in makers(model)]
         return run
 
@@ -96,12 +85,6 @@ def run(task: Task, rounds: int, share: float, rewind: int, criterion: str, begi
 
 def _masked(net: Network, weights: Sequence[Tensor], kept: Sequence[Tensor]) -> Made:
     return Made(net, {layer.name: Masked(w, k) for layer, w, k in zip(to_mask(net), weights, kept, strict=True)})
-
-
-def _after(run: Run, at: int, part: Run, steps: int, seconds: float, last: bool) -> Run:
-    """The run up to its point number at, and behind it a part whose best counts only in the last round."""
-    points = tuple(p._replace(step=steps + p.step, seconds=seconds + p.seconds, best=last and p.best) for p in part.points)
-    return replace(run, points=(*run.points[:at], *points), trained=part.trained if last else None)
 
 
 def _rewound(task: Task, plan: Plan, steps: int, seed: int) -> Generator[None, None, Network]:

@@ -1,26 +1,30 @@
 """Sparse variational dropout: every weight learns how much noise it can take, and those that are all noise go."""
 
 from collections.abc import Iterator
+from dataclasses import replace
 from functools import partial
-from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from compression.data import Data
 from compression.encoded import Encoded
 from compression.method import Knob
 from compression.places import sparse
-from compression.train.loop import Loss, cross_entropy
+from compression.train.dial import Dial
+from compression.train.loop import Loss, accuracy, cross_entropy
 from compression.train.made import Made
-from compression.train.procedure import Going, Procedure, Task, in_turn
+from compression.train.procedure import Going, Procedure, Task
 from compression.train.progress import Progress, Run
-from compression.train.sparse.masked import LEFT, RATE, Masked, makers, sized, to_mask, train, usual, without_least
+from compression.train.sparse.masked import LEFT, RATE, makers, sized, to_mask, train, usual
+from compression.train.sparse.rival import beside_magnitude
 
 K1, K2, K3 = 0.63576, 1.87320, 1.48695  # Molchanov et al. 2017, equation 14
 QUIET = -8.0  # log alpha at first
 GAIN = 10.0  # the noise learns so much faster than weights do, as there are far fewer steps here than in the paper
 EDGES = torch.linspace(-10, 10, 41)
+THRESHOLDS = (-2, 0, 1, 2, 3, 4, 5, 6)
 
 
 def divergence(log_alpha: Tensor) -> Tensor:
@@ -60,37 +64,32 @@ class Noisy(nn.Module):
         return sparse(torch.where(kept, self.full, 0.0).detach(), kept.flatten())
 
 
-class Noise(NamedTuple):
-    """How much noise weights take."""
-
-    log_alpha: Tensor  # (out, in) of the first layer
-    histogram: Tensor  # (bins,) share of all weights by log alpha, from -10 to 10, %
-
-
-def picture(model: Made) -> Noise:
-    """Log alpha of a model of noisy weights."""
-    with torch.no_grad():
-        each = [m.log_alpha() for m in makers(model)]
-    counts = torch.histogram(torch.cat([x.flatten() for x in each]), EDGES).hist
-    return Noise(each[0].flatten(1), 100 * counts / counts.sum())
-
-
 def cuts(model: Made) -> dict[str, float]:
-    """Weights left at the threshold, and at others: how far the dial could be turned, without training again."""
+    """The share of weights left at the threshold."""
     each = torch.cat([m.log_alpha().detach().flatten() for m in makers(model)])
-    at = makers(model)[0].threshold
-    return {LEFT: 100 * float((each < at).float().mean()), **{f"left at log α < {t} (%)": 100 * float((each < t).float().mean())
-                                                            for t in (0, 5) if t != at}}
+    return {LEFT: 100 * float((each < makers(model)[0].threshold).float().mean())}
+
+
+def dial(model: Made, watch: Data) -> Dial:
+    """Log alpha of all weights, and for every threshold what is left and how it answers: measured, without training again."""
+    each, own = torch.cat([m.log_alpha().detach().flatten() for m in makers(model)]), makers(model)[0].threshold
+    counts, told = torch.histogram(each, EDGES).hist, []
+    for threshold in THRESHOLDS:
+        for maker in makers(model):
+            maker.threshold = threshold
+        told.append(f"{100 * float((each < threshold).float().mean()):.3g} % of the weights left, {100 * accuracy(model, watch):.1f} % right")
+    for maker in makers(model):
+        maker.threshold = own
+    return Dial("Where can the cut lie?", "Kept: log α below", tuple(map(str, THRESHOLDS)), THRESHOLDS.index(own), tuple(told),
+                ("log α", "share of all (%)"), (EDGES[1:] + EDGES[:-1]) / 2, (100 * counts / counts.sum())[None], marks=THRESHOLDS)
 
 
 def run(task: Task, threshold: float, weight: float, epochs: int, rate: float) -> Iterator[Progress | None]:
     """Noise, and beside it as many of the trained network's weights kept by magnitude, trained as long."""
     plan, net = usual(task, epochs, rate), task.network.reference
     steps, layers, key = plan.total(len(task.teach)), to_mask(net), ("variational", threshold, weight)
-    noisy, control = Run("variational dropout", steps), Run("as many, by magnitude", steps, control=True)
-    found: dict[str, int] = {}
 
-    def learn(_: tuple[Run, ...]) -> Going:
+    def learn(noisy: Run) -> Going:
         model = Made(net, {layer.name: Noisy(layer.weight, threshold) for layer in layers})
         model.register_buffer("warm", torch.zeros(()))
 
@@ -98,17 +97,10 @@ def run(task: Task, threshold: float, weight: float, epochs: int, rate: float) -
             model.warm.fill_(min(1.0, 2 * step / steps))
 
         done = yield from train(task, model, plan, noisy, key, loss=loss_of(model, weight, len(task.teach)), after=after,
-                                trace=partial(cuts, model), picture=partial(picture, model), at_end=True)
-        found["left"] = sum(int(m.kept.sum()) for m in makers(model))
-        return done
+                                trace=partial(cuts, model), at_end=True)
+        return replace(done, picture=dial(model, task.watch))
 
-    def by_magnitude(_: tuple[Run, ...]) -> Going:
-        count = sum(layer.weight.numel() for layer in layers)
-        kept = without_least([layer.weight.abs() for layer in layers], count - found["left"])
-        model = Made(net, {layer.name: Masked(layer.weight, k) for layer, k in zip(layers, kept, strict=True)})
-        return (yield from train(task, model, plan, control, (*key, found["left"])))
-
-    yield from in_turn(task.watch, [(noisy, learn), (control, by_magnitude)])
+    yield from beside_magnitude(task, "variational dropout", plan, key, learn)
 
 
 def loss_of(model: Made, weight: float, examples: int) -> Loss:
@@ -128,7 +120,7 @@ PROCEDURE = Procedure(
     reference="Molchanov et al. 2017, Variational Dropout Sparsifies Deep Neural Networks, arXiv:1701.05369",
     survey="3.4.3",
     knobs=(
-        Knob("threshold", "Most log α", (-2, 0, 1, 2, 3, 4, 5, 6), 3,
+        Knob("threshold", "Most log α", THRESHOLDS, 3,
              "A weight with more noise than that is set to zero: 3 is twenty times its square."),
         Knob("weight", "Weight of the prior", (0.01, 0.03, 0.1, 0.3, 1.0), 1.0, "1 is the variational bound; below, fewer weights drown."),
         Knob("epochs", "Passes", (3, 5, 10, 20, 40), 20, "How often every training example is seen; the prior comes in over the first half."),
