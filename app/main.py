@@ -15,7 +15,7 @@ sys.path.insert(0, str(ROOT))
 import streamlit as st  # noqa: E402
 
 from app import compute, controls, keeping, state, waiting, words, workplace  # noqa: E402
-from app.views import budget, compare, coverage, explore, methods, opening, sensitivity, tradeoff, train  # noqa: E402
+from app.views import budget, compare, coverage, distil, explore, methods, opening, sensitivity, tradeoff, train  # noqa: E402
 
 STYLE = """<style>
 .stMainBlockContainer {padding: 4rem 2.5rem 4rem}
@@ -66,6 +66,7 @@ page = st.navigation(
         st.Page(budget.show, title="Budget", url_path="budget"),
         st.Page(compare.show, title="Compare", url_path="compare"),
         st.Page(train.show, title="Train", url_path="train"),
+        st.Page(distil.show, title="Distil", url_path="distil"),
     ],
     position="top",
 )

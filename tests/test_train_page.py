@@ -25,8 +25,8 @@ def nobody_left():
         pool.drop_all("")
 
 
-def page(**link):
-    return opened("train", **{"net": "digits-mlp", **to_link(PRUNED), **link})
+def page(which="train", **link):
+    return opened(which, **{"net": "digits-mlp", **to_link(PRUNED), **link})
 
 
 def press(at, label):
@@ -73,8 +73,16 @@ def test_a_training_in_a_link_is_read_back(name):
     assert from_words(to_words(name, settings, 2)) == (name, settings, 2)
 
 
+def test_distillation_has_a_page_of_its_own_also_where_a_link_asks_the_other_for_it():
+    for which in ("train", "distil"):
+        at = page(which, train="distil.signals~seed-1")
+        assert not at.exception and at.title[0].value == "Distil"
+        assert next(s.value for s in at.selectbox if s.key == "train.of.distil") == "distil.signals"
+        assert at.session_state["train.seed"] == 1
+
+
 def test_the_teachers_bars_are_its_softened_scores():
-    at = page(train="distil.signals")
+    at = page("distil", train="distil.signals")
     assert not at.exception and any("What the teacher tells" in h.value for h in at.header)
     net = shipped.load("digits-mlp")
     data = watched(net.data["validation"])

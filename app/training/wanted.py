@@ -10,7 +10,7 @@ from compression.registry import procedures
 from compression.train.procedure import Procedure, Task
 from compression.train.progress import Progress
 
-FAMILY = {"recover": "Recover", "distil": "Distil", "quantized": "Quantization-aware", "sparse": "Sparse", "scratch": "From scratch"}
+FAMILY = {"recover": "Recover", "quantized": "Quantization-aware", "sparse": "Sparse", "scratch": "From scratch"}
 SEEDS = (0, 1, 2)
 
 
@@ -48,7 +48,7 @@ class Wanted(NamedTuple):
 
 
 def families() -> list[str]:
-    """Those that have a way of training."""
+    """Those of the page Train that have a way of training; distillation has a page of its own."""
     return [f for f in FAMILY if any(name.startswith(f"{f}.") for name in procedures())]
 
 
@@ -79,8 +79,10 @@ def from_words(text: str) -> tuple[str, dict[str, Value], int]:
 
 def put(name: str, settings: dict[str, Value], seed: int) -> None:
     """Have this picked when the page is drawn next."""
-    state.write("train.family", name.split(".")[0])
-    state.write(f"train.of.{name.split('.')[0]}", name)
+    family = name.split(".")[0]
+    if family in FAMILY:
+        state.write("train.family", family)
+    state.write(f"train.of.{family}", name)
     state.write("train.seed", seed)
     for knob, value in settings.items():
         state.write(f"train.{name}.{knob}", value)

@@ -6,7 +6,7 @@ from app import coverage, listing, pace, who_is_better
 from app.coverage import GLYPHS, MEANING, Row
 from app.listing import Entry
 from app.training.wanted import put
-from app.views import methods, train
+from app.views import distil, methods, train
 from compression.registry import procedures
 
 HALVES = ("What runs here", "Who does better")
@@ -46,6 +46,8 @@ def _list() -> None:
     opened = listing.show(_sections(shown), key="coverage.list")
     if opened in procedures():
         put(opened, procedures()[opened].settings(), 0)
+        if opened.startswith("distil."):
+            st.switch_page(st.Page(distil.show, title="Distil", url_path="distil"))
         st.switch_page(st.Page(train.show, title="Train", url_path="train"))
     elif opened:
         methods.choose(opened)

@@ -1,102 +1,18 @@
 """Train: what does training give back, or make possible? Watched while it goes on, beside its control."""
 
-import time
-
 import streamlit as st
 
-from app import bench, jobs, parts, state, words
-from app.chart.ticker import tick
-from app.part import part
-from app.training import recorded, shown, teacher
-from app.training.wanted import FAMILY, SEEDS, Wanted, families, from_words, put, to_words
-from compression.method import Knob, Value
-from compression.registry import procedures
-from compression.train.record import study
+from app import bench
+from app.training import ways
+from app.training.wanted import FAMILY, families
+from app.views import distil
 
 
 def show() -> None:
     """The whole page."""
     st.title("Train", anchor=False)
-    _follow(state.asked("train"))
+    if ways.follow() == "distil":
+        st.switch_page(st.Page(distil.show, title="Distil", url_path="distil"))
     there = families()
-    family = st.segmented_control("Family", there, format_func=FAMILY.get, key=bench.seeded("train.family", there[0]), width="stretch",
-                                  required=True, persist_state="session")
-    ids = [name for name in procedures() if name.startswith(f"{family}.")]
-    left, right = st.columns([3, 7], gap="large")
-    with left:
-        name = st.selectbox("Way of training", ids, format_func=lambda n: procedures()[n].title, key=bench.seeded(f"train.of.{family}", ids[0]),
-                            persist_state="session")
-        known = procedures()[name]
-        settings = {knob.name: _turn(name, knob) for knob in known.knobs}
-        seed = st.segmented_control("Seed", SEEDS, key=bench.seeded("train.seed", 0), required=True, persist_state="session",
-                                    help="Decides the order of the examples and all else that is drawn. The same seed gives the same network.")
-        bench.terms(known)
-    state.add(train=to_words(name, settings, seed))
-    with right:
-        st.markdown(f"{known.summary} :small[*{known.reference}.* O’Neill’s survey, section {known.survey}.]")
-        asked = Wanted(name, tuple(settings.items()), state.network(), state.recipe(), seed)
-        why = known.why_not(asked.task)
-        if why:
-            st.info(words.plain(why))
-        else:
-            _training(asked)
-    if family == "distil":
-        teacher.show()
-    recorded.show(name)
-
-
-def _turn(name: str, knob: Knob) -> Value:
-    """One dial; what it is set to."""
-    key = bench.seeded(f"train.{name}.{knob.name}", knob.default)
-    common = dict(key=key, help=knob.help, format_func=lambda v: _rung(knob, v), persist_state="session")
-    if len(knob.ladder) > 5 or sum(len(_rung(knob, v)) + 3 for v in knob.ladder) > bench.WIDE:
-        return st.selectbox(knob.label, knob.ladder, **common)
-    return st.segmented_control(knob.label, knob.ladder, width="stretch", required=True, **common)
-
-
-def _rung(knob: Knob, value: Value) -> str:
-    """A rung as people read it: rates and weights of losses as numbers, not as shares."""
-    return f"{value:g}" if isinstance(value, float) else parts.shown(knob, value)
-
-
-def _follow(link: str) -> None:
-    """Have what a link asks for picked."""
-    if not link:
-        return
-    try:
-        put(*from_words(link))
-    except ValueError as error:
-        st.warning(words.plain(f"The link asks for the training “{link[:60]}”, which could not be read: {error}."))
-
-
-@part
-def _training(asked: Wanted) -> None:
-    job = asked.find()
-    begins = f"{asked.network.title}, {recorded.recipe_words(asked.recipe) or 'as it is'}"
-    left, right = st.columns([3, 1], vertical_alignment="center")
-    if job is None:
-        left.markdown(f"Takes the network and the recipe on screen, **{begins}**. Learns from {len(asked.task.teach):,} training examples"
-                      f"{_expected(asked.name)}.")
-        right.button("Start training", key="train.start", on_click=asked.begin, width="stretch")
-        return
-    running = job.running  # asked before what there is, or the last points could be missed
-    training = job.latest
-    if running:
-        done = training.share if training else 0.0
-        going = [r.title for r in training.runs if r.points and r.points[-1].step < r.steps] if training else []
-        left.progress(done, f"Training{f': {going[-1]}' if going else ''} · {words.remaining(jobs.eta(int(1000 * done), 1000, job.seconds))}")
-        right.button("Stop, keep the best", key="train.stop", on_click=job.stop, width="stretch")
-    else:
-        left.markdown(job.error or f"Trained from **{begins}** in {job.seconds:.0f} s.")
-        right.button("Go on" if training and training.share < 1 else "Train again", key="train.start", on_click=asked.begin, width="stretch")
-    more = False
-    if training is not None and any(run.points for run in training.runs):
-        shown.curves(training, "train")
-        more = shown.outcomes(asked, training) if not running else False
-    tick(running or more, time.monotonic_ns() % 10**9, 500, key="train.tick")
-
-
-def _expected(name: str) -> str:
-    """How long it took when it was recorded, on the network of the study."""
-    found = study(name)
-    return f"; the recorded study took {words.duration(found['seconds'])} on one core" if found else ""
+    ways.show(st.segmented_control("Family", there, format_func=FAMILY.get, key=bench.seeded("train.family", there[0]), width="stretch",
+                                   required=True, persist_state="session"))
