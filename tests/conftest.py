@@ -1,11 +1,13 @@
 """What is measured in tests is kept in a folder of their own, and no test is judged by a clock."""
 
 import os
+import sys
 import tempfile
 
 from hypothesis import HealthCheck, settings
 from xdist.scheduler import LoadScopeScheduling
 
+LATER = 10  # the priority of jobs in the app
 os.environ["SHRINKSCOPE_CACHE"] = tempfile.mkdtemp(prefix="shrinkscope-tests-")
 settings.register_profile("no clock", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("no clock")
@@ -16,6 +18,12 @@ class OneBrowser(LoadScopeScheduling):
 
     def _split_scope(self, nodeid: str) -> str:
         return "browser" if nodeid.startswith("tests/browser/") else nodeid
+
+
+def pytest_runtest_setup(item):
+    """A browser, and the server it looks at, go before the other tests, which take all there is: they would wait for minutes."""
+    if sys.platform == "linux" and "browser" not in item.path.parts:
+        os.setpriority(os.PRIO_PROCESS, 0, max(LATER, os.getpriority(os.PRIO_PROCESS, 0)))
 
 
 def pytest_xdist_make_scheduler(config, log):

@@ -2,6 +2,8 @@
 
 import os
 import signal
+import sys
+from types import ModuleType
 
 import pytest
 import torch
@@ -99,6 +101,7 @@ def test_a_dask_cluster_loses_a_worker_and_finds_the_same(monkeypatch):
     """To the last bit: sizes, accuracies, losses, examples asked."""
     dask, distributed = pytest.importorskip("dask"), pytest.importorskip("distributed")
     monkeypatch.setattr("compression.cluster.where.PATIENCE", 300)  # a busy machine takes long to begin two workers
+    monkeypatch.setitem(sys.modules, "__main__", ModuleType("__main__"))  # new processes run that anew; AppTest has put the app there
     net = small()
     instrument, data = Instrument(net), net.data["validation"]
     alone = study.table(study.study(instrument, recipes(), data, 0.02))
