@@ -2,6 +2,7 @@
 const LOST = "The charts could not be loaded; reload the page."
 const NARROW = 44 // letters: in less, small charts that stand side by side would run into one another
 const charts = new WeakMap()
+const later = window.requestIdleCallback ?? (draw => setTimeout(draw, 100))
 
 // This module comes from a blob: address, so paths are taken from the page; /sensitivity and / have the same base.
 function load(path) {
@@ -100,6 +101,12 @@ class Chart {
     this.busy = false
     this.observer = new ResizeObserver(() => this.ask())
     this.observer.observe(this.root)
+    this.seen = this.root.getBoundingClientRect().top < window.innerHeight
+    this.sight = new IntersectionObserver(([{ isIntersecting }]) => {
+      this.seen = isIntersecting
+      if (this.seen && this.waiting) this.go()
+    })
+    this.sight.observe(this.root)
     parent.querySelector(".chart-save").onclick = () => this.save()
   }
 
@@ -121,9 +128,16 @@ class Chart {
     this.root.style.height = `${this.height}px`
   }
 
-  // One drawing at a time; whatever arrives meanwhile is drawn once, afterwards.
-  async ask() {
+  // What is on screen goes before charts that are scrolled away: those are drawn when nothing else is to be done.
+  ask() {
     this.wanted = true
+    if (this.seen) this.go()
+    else this.waiting ??= later(() => this.go(), { timeout: 1000 })
+  }
+
+  // One drawing at a time; whatever arrives meanwhile is drawn once, afterwards.
+  async go() {
+    this.waiting = undefined
     if (this.busy || !this.plotly) return
     this.busy = true
     while (this.wanted && !this.closed) {
@@ -192,6 +206,7 @@ class Chart {
   close() {
     this.closed = true
     this.observer.disconnect()
+    this.sight.disconnect()
     this.plotly?.purge(this.plot)
     charts.delete(this.parent)
   }

@@ -3,7 +3,8 @@
     OMP_NUM_THREADS=1 python tests/bench/dials.py [--quick] [--server-only]
 
 Every press goes to a setting that was not seen before, so that nothing is answered from memory. Times start at the browser's own
-stamp of the key or click and end when the frame after the change has been painted. The last line is one line of JSON.
+stamp of the key or click and end when the frame after the change has been painted: of the sentence, of all charts on screen, of those
+scrolled away. The last line is one line of JSON.
 """
 
 import argparse
@@ -25,14 +26,17 @@ sys.path.insert(0, str(ROOT))
 TARGETS = {"release_to_repaint_ms": 400, "first_accuracy_ms": 1000}
 WATCH = """() => {
     const claim = () => document.querySelector('.st-key-claim')?.textContent ?? ''
-    const draws = () => document.querySelector('.st-key-layers-histograms .chart')?.dataset.draws
+    const every = [...document.querySelectorAll('[data-testid=stMain] .chart')]
+    const on = every.filter(chart => chart.getBoundingClientRect().top < innerHeight), away = every.filter(chart => !on.includes(chart))
+    const draws = charts => charts.map(chart => chart.dataset.draws)
+    const anew = (charts, before) => draws(charts).every((count, i) => count !== before[i])
     const sizes = text => text.match(/[\\d.,]+ [KM]?B \\(/)?.[0]
     const painted = done => requestAnimationFrame(() => {
         const channel = new MessageChannel()
         channel.port1.onmessage = () => done(performance.now())
         channel.port2.postMessage(0)
     })
-    const before = {draws: draws(), sizes: sizes(claim())}
+    const before = {on: draws(on), away: draws(away), sizes: sizes(claim())}
     window.times = {}
     const seen = new Set()
     let start = null
@@ -46,7 +50,8 @@ WATCH = """() => {
     window.watcher?.disconnect()
     window.watcher = new MutationObserver(() => {
         if (start === null) return
-        if (draws() !== before.draws) mark('histogram')
+        if (anew(on, before.on)) mark('charts')
+        if (anew(away, before.away)) mark('charts scrolled away')
         const text = claim()
         if (sizes(text) !== before.sizes) {
             mark('sentence')
@@ -108,7 +113,7 @@ def browser(presses) -> dict[str, dict[str, list[float]]]:
     from playwright.sync_api import sync_playwright
 
     path = os.environ.get("CHROMIUM") or shutil.which("chromium") or shutil.which("google-chrome")
-    found = {dial: {what: [] for what in ("histogram", "sentence", "both", "accuracy")} for dial in ("sparsity", "bits", "rank")}
+    found = {dial: {what: [] for what in ("charts", "sentence", "both", "charts scrolled away", "accuracy")} for dial in ("sparsity", "bits", "rank")}
     with tempfile.TemporaryFile() as log, sync_playwright() as playwright:
         process, url = serve(log)
         try:
@@ -120,9 +125,9 @@ def browser(presses) -> dict[str, dict[str, list[float]]]:
                 settle(page)
                 page.evaluate(WATCH)
                 move()
-                page.wait_for_function("() => Object.keys(window.times).length === 3", timeout=PATIENCE)
+                page.wait_for_function("() => Object.keys(window.times).length === 4", timeout=PATIENCE)
                 times = page.evaluate("window.times")
-                for what, spent in (times | {"both": max(times["histogram"], times["sentence"])}).items():
+                for what, spent in (times | {"both": max(times["charts"], times["sentence"])}).items():
                     found[dial][what].append(spent)
         finally:
             process.terminate()
