@@ -11,6 +11,8 @@ from compression.train.procedure import Procedure, Task
 from compression.train.progress import Progress
 
 FAMILY = {"recover": "Recover", "quantized": "Quantization-aware", "sparse": "Sparse", "scratch": "From scratch"}
+FIRST = {"recover": "recover.fine_tune", "distil": "distil.signals", "quantized": "quantized.straight_through", "sparse": "sparse.tickets",
+         "scratch": "scratch.low_rank"}  # the way of training that a family opens on
 SEEDS = (0, 1, 2)
 
 

@@ -8,7 +8,7 @@ from app import bench, jobs, parts, state, words
 from app.chart.ticker import tick
 from app.part import part
 from app.training import recorded, shown
-from app.training.wanted import SEEDS, Wanted, from_words, put, to_words
+from app.training.wanted import FIRST, SEEDS, Wanted, from_words, put, to_words
 from compression.method import Knob, Value
 from compression.registry import procedures
 from compression.train.record import study
@@ -19,8 +19,8 @@ def show(family: str) -> None:
     ids = [name for name in procedures() if name.startswith(f"{family}.")]
     left, right = st.columns([3, 7], gap="large")
     with left:
-        name = st.selectbox("Way of training", ids, format_func=lambda n: procedures()[n].title, key=bench.seeded(f"train.of.{family}", ids[0]),
-                            persist_state="session")
+        key = bench.seeded(f"train.of.{family}", FIRST[family])
+        name = st.selectbox("Way of training", ids, format_func=lambda n: procedures()[n].title, key=key, persist_state="session")
         known = procedures()[name]
         settings = {knob.name: _turn(name, knob) for knob in known.knobs}
         seed = st.segmented_control("Seed", SEEDS, key=bench.seeded("train.seed", 0), required=True, persist_state="session",

@@ -12,5 +12,6 @@ def show() -> None:
     ways.follow()
     st.markdown(f"**{state.network().reference.title}** is the teacher. A student learns from what it tells, beside the same student that learns "
                 "from labels alone.")
-    ways.show("distil")
     teacher.show()
+    st.header("What a student learns from it", anchor=False)
+    ways.show("distil")

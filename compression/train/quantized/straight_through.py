@@ -1,6 +1,7 @@
 """Quantization-aware training: round the weights in every step, and let the gradient pass the rounding as if it were not there."""
 
 from collections.abc import Iterator
+from dataclasses import replace
 
 from compression.method import Knob, Layer
 from compression.recipe import step
@@ -33,7 +34,7 @@ PROCEDURE = Procedure(
             "rounding alone errs least. It begins from the network itself; of the recipe only rewritings are used.",
     reference="Jacob et al. 2018, arXiv:1712.05877; straight-through: Bengio et al. 2013, arXiv:1308.3432",
     survey="6.4",
-    knobs=(BITS, EPOCHS, RATE),
+    knobs=(BITS, EPOCHS, replace(RATE, default=3e-4)),
     run=run,
     shown_on="lenet-300-100",
     study=tuple((("bits", n),) for n in (2, 3, 4)),

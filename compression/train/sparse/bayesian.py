@@ -105,7 +105,7 @@ PROCEDURE = Procedure(
     ),
     run=run,
     shown_on="lenet-300-100",
-    study=((("weight", 0.1),), (("weight", 0.03),)),
+    study=((("weight", 3.0),), (("weight", 10.0),), (("weight", 10.0), ("threshold", 2))),
     refuses=lambda task: sized(task.network.reference),
     finding="Whole inputs go, first those at the edge of the picture, which say nothing; what is left is a smaller dense network.",
     terms=(("log α", "Logarithm of the variance of a group's noise by the square of its size."),),

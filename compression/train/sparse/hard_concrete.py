@@ -103,7 +103,7 @@ PROCEDURE = Procedure(
     ),
     run=run,
     shown_on="lenet-300-100",
-    study=((("strength", 0.1), ("epochs", 10)), (("strength", 1.0), ("epochs", 10)), (("each", "input"), ("strength", 1.0), ("epochs", 10))),
+    study=((("strength", 3.0), ("epochs", 10)), (("strength", 30.0), ("epochs", 10)), (("each", "input"), ("epochs", 10))),
     refuses=lambda task: sized(task.network.reference),
     finding="The number of weights itself can be trained down, without shrinking those that stay as ℓ1 does; whole inputs go early.",
     terms=(("gate", "A number from 0 to 1 that a weight is multiplied with; it is exactly 0 or 1 with some chance."),),
