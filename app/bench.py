@@ -68,8 +68,8 @@ def cards(net: Network, layer: str, chain: tuple[Step, ...]) -> None:
                 delta_color="off", delta_arrow="off", border=True,
                 help=f"{8 * p.bytes_after / p.count:.2f} bits a weight, places, scales and tables included." if p.count else None)
     off = trial.relative(net, layer, chain)
-    error.metric("SQNR", "exact" if p.sqnr == float("inf") else f"{p.sqnr:.1f} dB", f"error {100 * off:.1f} %", delta_color="off",
-                 delta_arrow="off", border=True, help="Signal to noise of the layer’s weights: 6 dB is about one bit, and higher is closer. "
+    error.metric("Weight error", "exact" if p.sqnr == float("inf") else f"{p.sqnr:.1f} dB", f"error {100 * off:.1f} %", delta_color="off",
+                 delta_arrow="off", border=True, help="SQNR, signal to noise of the layer’s weights: 6 dB is about one bit, and higher is closer. "
                  "Below it ‖W − Ŵ‖ beside ‖W‖.")
     job, progress = parts.judgement(Recipe(overrides=(Override(layer, chain, whole=True),)), "bench")
     with accuracy:

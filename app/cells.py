@@ -48,7 +48,7 @@ def note(cell: Cell | None, ranked: bool) -> str:
     if cell.refused:
         return "–"
     number = cell.nats if ranked else 100 * cell.drop
-    return "" if number != number else f"{number:.2g}" if ranked else f"{number:.1f}"
+    return "" if number != number else f"{number:.1f}" if not ranked else "<.01" if number < 0.01 else f"{number:.2g}"
 
 
 def said(cell: Cell) -> str:

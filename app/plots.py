@@ -10,12 +10,18 @@ import plotly.graph_objects as go
 
 NEW, GONE, BEST, OLD, FOURTH = "#0072B2", "#D55E00", "#009E73", "#767676", "#CC79A7"
 SHORT = 22  # letters of a layer's name where there is little room
+CROWDED = 15  # the same over small charts in half of the width
 COLUMNS, NARROW = 4, 2  # small charts side by side, and on a screen too narrow for them
 
 
 def across(count: int) -> int:
     """How many small charts stand side by side."""
     return 2 if count <= 4 else 3 if count <= 6 else COLUMNS
+
+
+def narrowly(count: int) -> int:
+    """The same where there is half of the width."""
+    return min(across(count), 3)
 
 
 def _figure(title: str, x: str, y: str, data: Sequence[Mapping[str, object]] = (), subtitle: str = "", **layout: object) -> go.Figure:
@@ -143,21 +149,26 @@ def waterfall(stages: Mapping[str, int]) -> go.Figure:
 
 def heat(layers: Sequence[str], rungs: Sequence[str], lost: np.ndarray, notes: Sequence[Sequence[str]], safe: Mapping[str, int],
          ranked: bool = False) -> go.Figure:
-    """Points lost, layer by rung, or a ranking in nats; cells not measured are empty; the last safe cell of each layer is outlined."""
-    unit, title = ("nats", "Which layers can take it? A first ranking") if ranked else ("points", "Which layers can take it? Points lost")
+    """Points lost, layer by rung, or a ranking in nats; cells not measured are hatched; the last safe cell of each layer is outlined."""
+    unit, told = ("nats", "a first ranking, in nats") if ranked else ("points", "points lost; hatched: not measured yet")
     cells = {
         "type": "heatmap", "z": lost, "x": list(rungs), "y": list(layers), "colorscale": "Greys" if ranked else "Cividis", "zmin": 0,
         "zmax": float(np.nanmax(lost, initial=0.1 if ranked else 10.0)), "text": notes, "texttemplate": "%{text}", "xgap": 2, "ygap": 2,
         "hoverongaps": False, "hovertemplate": f"%{{y}} at %{{x}}: %{{text}} {unit}<extra></extra>",
         "colorbar": {"title": {"text": unit}, "thickness": 12},
     }
+    missing = [(rungs[j], layers[i]) for i, row in enumerate(notes) for j, note in enumerate(row) if not note and np.isnan(lost[i, j])]
+    hatch = {"type": "scatter", "x": [x for x, _ in missing], "y": [y for _, y in missing], "mode": "markers",
+             "marker": {"symbol": "line-ne-open", "size": 12, "color": OLD, "line": {"width": 1, "color": OLD}, "opacity": 0.6},
+             "hoverinfo": "skip"}
     frames = []
     for layer, column in safe.items():
         row = list(layers).index(layer)
         frames.append({"type": "rect", "x0": column - 0.48, "x1": column + 0.48, "y0": row - 0.48, "y1": row + 0.48,
                        "line": {"color": GONE, "width": 3}})
-    return _figure(title, "", "", [cells], shapes=frames,
-                   yaxis={"autorange": "reversed", "automargin": True, "ticksuffix": " ", "showgrid": False, "type": "category"},
+    return _figure("Which layers can take it?", "", "", [cells, hatch] if missing else [cells], subtitle=told, shapes=frames,
+                   yaxis={"autorange": "reversed", "automargin": True, "showgrid": False, "type": "category", "tickvals": list(layers),
+                          "ticktext": [f"{_both_ends(name, SHORT)} " for name in layers]},
                    xaxis={"type": "category", "range": [-0.5, len(rungs) - 0.5], "showgrid": False})
 
 
@@ -180,7 +191,7 @@ def curves(layers: Sequence[str], rungs: Sequence[str], accuracy: np.ndarray, ha
     data, layout, titles, lines = [], {}, [], []
     low = float(np.nanmin(accuracy - half, initial=baseline - 2 * tolerance)) if zoom else chance - 5
     high = float(np.nanmax(accuracy + half, initial=baseline)) + 0.5 if zoom else 101
-    for i, box in enumerate(_grid(len(layers), 0.72), start=1):
+    for i, box in enumerate(_grid(len(layers), 0.72, narrowly(len(layers))), start=1):
         value = accuracy[i - 1]
         error = {"type": "data", "array": half[i - 1], "thickness": 1.2, "width": 3}
         data.append({"type": "scatter", "x": list(rungs), "y": value, "mode": "lines+markers", "error_y": error, "line": {"color": NEW},
@@ -189,8 +200,8 @@ def curves(layers: Sequence[str], rungs: Sequence[str], accuracy: np.ndarray, ha
                                "range": [-0.4, len(rungs) - 0.6], "tickvals": [rungs[0], rungs[len(rungs) // 2], rungs[-1]], "tickfont": {"size": 11}}
         layout[f"yaxis{i}"] = {"domain": box["y"], "anchor": f"x{i}", "range": [max(0.0, low), min(101.0, high)],
                                "showticklabels": box["x"][0] == 0, "title": {"text": f"{measure} (%)" if box["x"][0] == 0 else ""}}
-        titles.append({"text": f"<b>{layers[i - 1]}</b>", "x": sum(box["x"]) / 2, "y": box["y"][1], "xref": "paper", "yref": "paper",
-                       "xanchor": "center", "yanchor": "bottom", "showarrow": False, "font": {"size": 12}})
+        titles.append({"text": f"<b>{_both_ends(layers[i - 1], CROWDED)}</b>", "x": sum(box["x"]) / 2, "y": box["y"][1], "xref": "paper",
+                       "yref": "paper", "xanchor": "center", "yanchor": "bottom", "showarrow": False, "font": {"size": 12}})
         for y, style in ((baseline, {"color": OLD, "dash": "dash", "width": 1}), (baseline - tolerance, {"color": GONE, "dash": "dot", "width": 1})):
             number = i if i > 1 else ""
             lines.append({"type": "line", "xref": f"x{number} domain", "yref": f"y{number}", "x0": 0, "x1": 1, "y0": y, "y1": y, "line": style})

@@ -59,7 +59,7 @@ def pictures(found: Scan, knob: Knob, values: tuple[Value, ...], allowed: float)
         zoom = st.toggle("Zoom in", key="scan.zoom", persist_state="session", help="From the lowest value measured, instead of from chance.")
         chart.show(plots.curves(layers, labels, baseline - table.lost, table.half, baseline, chance, allowed, measure, zoom),
                    key="scan.curves", alt="Curves: accuracy along the settings, one chart for each layer",
-                   height=max(300, 140 * -(-len(layers) // plots.across(len(layers))) + 60))
+                   height=max(300, 140 * -(-len(layers) // plots.narrowly(len(layers))) + 60))
         st.markdown(":small[Bars: 95 % intervals of the drop. Dashed: the original. Dotted: the allowed drop.]")
     st.markdown(cells.jointly(found, settings, state.network().name))
 
