@@ -103,7 +103,8 @@ def test_every_method_works_on_every_kind_of_layer_or_says_why_not(kind, family)
         assert not at.info, (name, [i.value for i in at.info])
         wrong = measure.error(net.layer(layer).weight, form.decode())
         assert shown["This layer"][0] == words.size(form.nbytes), name
-        assert shown["Weight error"] == ("exact" if wrong.sqnr == float("inf") else f"{wrong.sqnr:.1f} dB", f"error {100 * wrong.relative:.1f} %"), name
+        said = "exact" if wrong.sqnr == float("inf") else f"{wrong.sqnr:.1f} dB"
+        assert shown["Weight error"] == (said, f"error {100 * wrong.relative:.1f} %"), name
 
 
 @pytest.mark.parametrize("network", dict.fromkeys(network for network, _ in KINDS.values()))

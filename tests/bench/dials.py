@@ -1,6 +1,6 @@
 """How long a dial takes to be answered: from the key to the next painted frame, in a real browser, and the server's own work.
 
-    OMP_NUM_THREADS=1 python tests/bench/dials.py [--quick] [--server-only]
+    OMP_NUM_THREADS=1 python tests/bench/dials.py [--quick] [--training] [--server-only]
 
 Every press goes to a setting that was not seen before, so that nothing is answered from memory. Times start at the browser's own
 stamp of the key or click and end when the frame after the change has been painted: of the sentence, of all charts on screen, of those
@@ -108,7 +108,16 @@ def moves(page, presses):
         yield "rank", lambda: key("rank", "ArrowLeft")
 
 
-def browser(presses) -> dict[str, dict[str, list[float]]]:
+def begin_trainings(chrome, url) -> None:
+    """Two other people, each with a training that lasts for minutes."""
+    for seed in (1, 2):
+        page = chrome.new_page()
+        page.goto(f"{url}/train?net=lenet-300-100&train=sparse.movement~epochs-40~seed-{seed}")
+        page.get_by_role("button", name="Start training").click(timeout=PATIENCE)
+        page.get_by_role("button", name="Stop, keep the best").wait_for(timeout=PATIENCE)
+
+
+def browser(presses, training=False) -> dict[str, dict[str, list[float]]]:
     """Dial -> what -> milliseconds, one figure a press."""
     from playwright.sync_api import sync_playwright
 
@@ -117,8 +126,10 @@ def browser(presses) -> dict[str, dict[str, list[float]]]:
     with tempfile.TemporaryFile() as log, sync_playwright() as playwright:
         process, url = serve(log)
         try:
-            page = playwright.chromium.launch(executable_path=path, args=["--no-sandbox", "--disable-gpu"]).new_page(
-                viewport={"width": 1280, "height": 900}, reduced_motion="reduce")
+            chrome = playwright.chromium.launch(executable_path=path, args=["--no-sandbox", "--disable-gpu"])
+            if training:
+                begin_trainings(chrome, url)
+            page = chrome.new_page(viewport={"width": 1280, "height": 900}, reduced_motion="reduce")
             page.goto(url)
             page.wait_for_selector(".st-key-layers-histograms .chart[data-state=ready]", timeout=PATIENCE)
             for dial, move in moves(page, presses):
@@ -169,11 +180,12 @@ def p95(times) -> float:
 def main() -> None:
     ask = argparse.ArgumentParser()
     ask.add_argument("--quick", action="store_true", help="5 presses of each dial")
+    ask.add_argument("--training", action="store_true", help="while two other people train on the same server")
     ask.add_argument("--server-only", action="store_true", help="no browser")
     asked = ask.parse_args()
     result: dict[str, object] = {"load_average_before": os.getloadavg()[0]}
     if not asked.server_only:
-        found = browser(5 if asked.quick else 20)
+        found = browser(5 if asked.quick else 20, asked.training)
         print(f"{'LeNet-5, ms':24}{'median':>9}{'p95':>9}{'min':>9}{'presses':>9}")
         for dial, rows in found.items():
             for what, times in rows.items():
