@@ -1,9 +1,10 @@
 """Teacher and student side by side: the network on screen teaches a smaller one, by a signal of choice, beside the same student alone."""
 
 from collections.abc import Iterator
+from dataclasses import replace
 
 from compression.train.distil.signal import ALPHA, SIGNAL, TEMPERATURE
-from compression.train.distil.students import STUDENT, untrained, words
+from compression.train.distil.students import ANY, STUDENT, untrained, words
 from compression.train.distil.teaching import EPOCHS, Lesson, plan, taught
 from compression.train.procedure import Procedure, Task, in_turn
 from compression.train.progress import Progress, Run
@@ -27,7 +28,8 @@ PROCEDURE = Procedure(
     summary="The network on screen teaches a smaller one: by softened answers, by its hidden layers, or by how it compares examples.",
     reference="Hinton et al. 2015, arXiv:1503.02531; Gou et al. 2021, arXiv:2006.05525",
     survey="5.0",
-    knobs=(STUDENT, SIGNAL, TEMPERATURE, ALPHA, EPOCHS),
+    knobs=(replace(STUDENT, ladder=(*STUDENT.ladder, *ANY), help="The teacher's architecture with less of everything, or any that ships for the "
+                   "same data."), SIGNAL, TEMPERATURE, ALPHA, EPOCHS),
     run=run,
     shown_on="lenet-300-100",
     study=(*((("student", "eighth width"), ("temperature", t)) for t in (1.0, 4.0, 16.0)),

@@ -21,6 +21,7 @@ Build = Callable[[], nn.Module]
 WIDTHS = MappingProxyType({"half width": 1 / 2, "quarter width": 1 / 4, "eighth width": 1 / 8})
 DEPTH, SAME = "half depth", "same"
 HEADS = 4  # of the Transformers, which divide their width
+ANY = tuple(ZOO)  # an architecture that ships, by its name
 STUDENT = Knob("student", "Student", (*WIDTHS, DEPTH, SAME), "quarter width",
                "The teacher's architecture with fewer units or channels in every layer, with fewer layers, or as it is.")
 
@@ -68,16 +69,32 @@ def architecture(network: Network) -> str | None:
 def untrained(network: Network, which: str, seed: int) -> nn.Module:
     """A student of a network, by its name on the ladder, as a seed draws it. Raises ValueError where there is no such student."""
     known = architecture(network)
-    if which != SAME and known is None:
+    if which != SAME and which not in ZOO and known is None:
         raise ValueError(f"{network.title} is no architecture that ships, so nothing smaller of its kind is known here; "
                          f"let the student be {SAME!r}, or distil into the compressed network")
     if which == DEPTH and known not in _SHALLOW:
         raise ValueError(f"{network.title} has one recurrent layer and cannot do with fewer; take a narrower student")
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
+        if which in ZOO:
+            return _another(network, which)
         if which == SAME:
             return ZOO[known].build() if known else renewed(network.module)
         return _SHALLOW[known]() if which == DEPTH else _NARROW[known](WIDTHS[which])()
+
+
+def _another(network: Network, which: str) -> nn.Module:
+    """A shipped architecture that takes the network's examples and gives answers like its own. Raises ValueError where it does not."""
+    student = ZOO[which].build()
+    try:
+        with torch.no_grad():
+            fits = student.eval()(network.example).shape == network.module(network.example).shape
+    except (RuntimeError, ValueError, IndexError, TypeError):
+        fits = False
+    if not fits:
+        raise ValueError(f"{ZOO[which].title} cannot learn from {network.title}: it takes other examples or tells other classes apart; "
+                         "let the student be a network for the same data")
+    return student.train()
 
 
 def narrowed(network: Network, share: float, seed: int) -> nn.Module:
@@ -91,8 +108,8 @@ def narrowed(network: Network, share: float, seed: int) -> nn.Module:
 
 
 def words(which: str) -> str:
-    """A student in the title of a run: "student of quarter width"."""
-    return "the same network" if which == SAME else f"student of {which}"
+    """A student in the title of a run: "student of quarter width", "LeNet-5 as student"."""
+    return "the same network" if which == SAME else f"{ZOO[which].title} as student" if which in ZOO else f"student of {which}"
 
 
 def renewed(module: nn.Module) -> nn.Module:
