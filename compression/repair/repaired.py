@@ -4,7 +4,6 @@ A repair is kept only if, on held-out training examples, the network's answers c
 Kullback-Leibler divergence from the original's class probabilities must fall. Labels are never looked at.
 """
 
-import copy
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from functools import lru_cache
@@ -62,7 +61,10 @@ class Repair:
         if "train" not in reference.data:
             told = f"{reference.title} came without training examples, and nothing else may teach; give it a train split."
             return compressed, Note(self.title, told, False)
-        after = self.step(begin(compressed), learnt(reference))
+        start = begin(compressed)
+        if compressed.notes:  # how far off the answers are now was found when the repair before this one was judged
+            start = replace(start, after=compressed.notes[-1].after)
+        after = self.step(start, learnt(reference))
         return rebased(after) if after.accepted else compressed, Note(self.title, after.described, after.accepted, after.before, after.after)
 
 
@@ -142,7 +144,7 @@ def carry_on(tree: Encoded, steps: tuple[Step, ...], layer: Layer) -> Encoded:
 def rebased(state: Repaired) -> Compressed:
     """The same stored layers on a network whose dense tensors are the repaired ones; what it is compared with stays the original."""
     old = state.compressed.network
-    module = copy.deepcopy(old.module)
+    module = skeleton(old.module)
     put(module, state.dense)
     fresh = replace(as_network(old.name, old.title, module, old.data, old.example), origin=old.reference)
     return replace(state.compressed, network=_same_layers(fresh, old))
