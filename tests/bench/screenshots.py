@@ -41,7 +41,9 @@ SHOTS = {
     "trade-off": Shot("/trade-off?net=lenet-300-100", ".st-key-study-begin button", "", ".st-key-study-chart"),
     "budget": Shot("/budget?net=lenet-300-100", "Find the best recipe", "Look again"),
     "compare": Shot("/compare?net=lenet-5&a=original&b=balanced"),
-    "train": Shot("/train?net=digits-mlp"),
+    "coverage": Shot("/coverage"),
+    "train": Shot("/train?net=digits-mlp&train=sparse.variational", "Start training", "Train again"),
+    "distil": Shot("/distil?net=lenet-300-100"),
 }
 
 
