@@ -1,8 +1,6 @@
 """Bayesian compression: whole inputs, or whole filters, learn how much noise their common size can take, and those that are all noise go."""
 
 from collections.abc import Iterator
-from dataclasses import replace
-from functools import partial
 
 import torch
 from torch import Tensor, nn
@@ -10,13 +8,10 @@ from torch import Tensor, nn
 from compression.encoded import Encoded
 from compression.method import Knob
 from compression.places import sparse
-from compression.train.loop import Loss, cross_entropy
-from compression.train.made import Made
-from compression.train.procedure import Going, Procedure, Task
-from compression.train.progress import Progress, Run
-from compression.train.sparse.masked import RATE, makers, sized, to_mask, train, usual
-from compression.train.sparse.rival import beside_magnitude
-from compression.train.sparse.variational import GAIN, QUIET, THRESHOLDS, cuts, dial, divergence
+from compression.train.procedure import Procedure, Task
+from compression.train.progress import Progress
+from compression.train.sparse.masked import RATE, sized, usual
+from compression.train.sparse.variational import GAIN, QUIET, THRESHOLDS, divergence, with_noise
 
 
 class Sized(nn.Module):
@@ -63,32 +58,9 @@ class Sized(nn.Module):
 
 
 def run(task: Task, threshold: float, weight: float, epochs: int, rate: float) -> Iterator[Progress | None]:
-    """Noisy sizes, and beside them as many of the trained network's weights kept by magnitude, trained as long."""
-    plan, net = usual(task, epochs, rate), task.network.reference
-    steps, key = plan.total(len(task.teach)), ("bayesian", threshold, weight)
-
-    def learn(own: Run) -> Going:
-        model = Made(net, {layer.name: Sized(layer.weight, threshold) for layer in to_mask(net)})
-        model.register_buffer("warm", torch.zeros(()))
-
-        def after(step: int) -> None:
-            model.warm.fill_(min(1.0, 2 * step / steps))
-
-        done = yield from train(task, model, plan, own, key, loss=loss_of(model, weight, len(task.teach)), after=after,
-                                trace=partial(cuts, model), at_end=True)
-        return replace(done, picture=dial(model, task.watch))
-
-    yield from beside_magnitude(task, "noisy sizes of groups", plan, key, learn)
-
-
-def loss_of(model: Made, weight: float, examples: int) -> Loss:
-    """Cross-entropy and, as it warms up, the divergence of all groups by the number of examples."""
-    plain = cross_entropy()
-
-    def loss(module: nn.Module, inputs: Tensor, labels: Tensor) -> Tensor:
-        return plain(module, inputs, labels) + weight * model.warm * sum(m.divergence() for m in makers(model)) / examples
-
-    return loss
+    """Noise for the size of each group, and beside it as many weights kept by magnitude."""
+    yield from with_noise(task, "noisy sizes of groups", usual(task, epochs, rate), weight, lambda layer: Sized(layer.weight, threshold),
+                          "bayesian", threshold)
 
 
 PROCEDURE = Procedure(

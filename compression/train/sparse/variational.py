@@ -1,6 +1,6 @@
 """Sparse variational dropout: every weight learns how much noise it can take, and those that are all noise go."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from functools import partial
 
@@ -10,11 +10,12 @@ from torch.nn import functional as F
 
 from compression.data import Data
 from compression.encoded import Encoded
-from compression.method import Knob
+from compression.method import Knob, Layer
 from compression.places import sparse
 from compression.train.dial import Dial
 from compression.train.loop import Loss, accuracy, cross_entropy
 from compression.train.made import Made
+from compression.train.plan import Plan
 from compression.train.procedure import Going, Procedure, Task
 from compression.train.progress import Progress, Run
 from compression.train.sparse.masked import LEFT, RATE, makers, sized, to_mask, train, usual
@@ -47,6 +48,10 @@ class Noisy(nn.Module):
     def log_alpha(self) -> Tensor:
         """Log of the noise's variance by the weight's square, (out, in, *kernel), held within ±10 of 0."""
         return (self.loud * GAIN - self.full.square().clamp(min=1e-8).log()).clamp(-10, 10)
+
+    def divergence(self) -> Tensor:
+        """Nats of all weights from the prior."""
+        return divergence(self.log_alpha()).sum()
 
     @property
     def kept(self) -> Tensor:
@@ -85,30 +90,38 @@ def dial(model: Made, watch: Data) -> Dial:
 
 
 def run(task: Task, threshold: float, weight: float, epochs: int, rate: float) -> Iterator[Progress | None]:
-    """Noise, and beside it as many of the trained network's weights kept by magnitude, trained as long."""
-    plan, net = usual(task, epochs, rate), task.network.reference
-    steps, layers, key = plan.total(len(task.teach)), to_mask(net), ("variational", threshold, weight)
+    """Noise for each weight, and beside it as many weights kept by magnitude."""
+    yield from with_noise(task, "variational dropout", usual(task, epochs, rate), weight, lambda layer: Noisy(layer.weight, threshold),
+                          "variational", threshold)
 
-    def learn(noisy: Run) -> Going:
-        model = Made(net, {layer.name: Noisy(layer.weight, threshold) for layer in layers})
+
+def with_noise(task: Task, words: str, plan: Plan, weight: float, make: Callable[[Layer], nn.Module], *key: object) -> Iterator[Progress | None]:
+    """Weights with noise of some kind, and beside them as many of the trained network's kept by magnitude, trained as long.
+
+    make: what makes a layer's weight; it has a threshold, log_alpha() of the weight's shape, and its divergence() in nats.
+    """
+    net, steps = task.network.reference, plan.total(len(task.teach))
+
+    def learn(run: Run) -> Going:
+        model = Made(net, {layer.name: make(layer) for layer in to_mask(net)})
         model.register_buffer("warm", torch.zeros(()))
 
         def after(step: int) -> None:
             model.warm.fill_(min(1.0, 2 * step / steps))
 
-        done = yield from train(task, model, plan, noisy, key, loss=loss_of(model, weight, len(task.teach)), after=after,
+        done = yield from train(task, model, plan, run, (*key, weight), loss=bound(model, weight, len(task.teach)), after=after,
                                 trace=partial(cuts, model), at_end=True)
         return replace(done, picture=dial(model, task.watch))
 
-    yield from beside_magnitude(task, "variational dropout", plan, key, learn)
+    yield from beside_magnitude(task, words, plan, (*key, weight), learn)
 
 
-def loss_of(model: Made, weight: float, examples: int) -> Loss:
-    """Cross-entropy and, as it warms up, the divergence of all weights by the number of examples: the bound of equation 4, by it."""
+def bound(model: Made, weight: float, examples: int) -> Loss:
+    """Cross-entropy and, as it warms up, the divergence of all noise by the number of examples: the bound of equation 4, by it."""
     plain = cross_entropy()
 
     def loss(module: nn.Module, inputs: Tensor, labels: Tensor) -> Tensor:
-        return plain(module, inputs, labels) + weight * model.warm * sum(divergence(m.log_alpha()).sum() for m in makers(model)) / examples
+        return plain(module, inputs, labels) + weight * model.warm * sum(m.divergence() for m in makers(model)) / examples
 
     return loss
 
