@@ -8,6 +8,7 @@ from hypothesis import HealthCheck, settings
 from xdist.scheduler import LoadScopeScheduling
 
 LATER = 10  # the priority of jobs in the app
+os.environ.setdefault("OMP_NUM_THREADS", "1")  # tests run side by side: threads of torch that wait for one another would take minutes
 os.environ["SHRINKSCOPE_CACHE"] = tempfile.mkdtemp(prefix="shrinkscope-tests-")
 settings.register_profile("no clock", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("no clock")

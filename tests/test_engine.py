@@ -1,43 +1,20 @@
 """The engine's quick paths against the plain one: every shipped architecture, and graphs made to trip it up."""
 
-from itertools import accumulate, cycle
 
 import pytest
 import torch
+from engines import HARSH, plain_scores, random_network
 from torch import nn
 from torch.nn import functional as F
 
 from compression.apply import encode
-from compression.engine import scan, screen
 from compression.engine.answers import Answers, Mismatch
 from compression.engine.choose import choose
-from compression.engine.plain import Pairs, installed, skeleton
-from compression.engine.screen import Screen
+from compression.engine.plain import Pairs
 from compression.engine.tune import pace, record_bytes
 from compression.network import network
-from compression.recipe import step
 from compression.zoo import shipped
 from compression.zoo.catalogue import ZOO
-
-HARSH = (step("pruning.magnitude", sparsity=0.8), step("quantization.uniform", bits=3, symmetric=True, per="tensor"))
-
-
-def random_network(name):
-    """A zoo architecture with random weights and batch statistics that are not the identity."""
-    torch.manual_seed(0)
-    module = ZOO[name].build()
-    for m in module.modules():
-        if isinstance(m, nn.modules.batchnorm._BatchNorm):
-            m.running_mean.normal_(std=0.1)
-            m.running_var.uniform_(0.5, 2)
-            nn.init.uniform_(m.weight, 0.5, 2)
-    return network(name, name, module)
-
-
-def plain_scores(module, weights, x):
-    own = skeleton(module)
-    with torch.inference_mode(), installed(own, weights):
-        return own(x)
 
 
 def agrees(net, x, slow="", every=1):
@@ -344,129 +321,6 @@ def test_the_pace_fits_memory_and_data():
     found = pace(engine, torch.randn(40, 1, 28, 28), bytes_kept=17 * int(record_bytes(engine, torch.randn(2, 1, 28, 28))))
     assert found.batch in (8, 16) and 1 <= found.piece <= 16
     assert pace(engine, torch.randn(2, 1, 28, 28)).piece <= 2
-
-
-def screened(net, x, quicker=True):
-    """Answers with a screen whose clock says that bfloat16 takes a tenth of the time, or ten times as long."""
-    fast = Answers(choose(net.module, net.layers, x[:3]))
-    times = accumulate(cycle([0, 10, 0, 1] if quicker else [0, 1, 0, 10]))  # start and end of float32, then of bfloat16
-    fast._screen = Screen(fast.engine, lambda: next(times))
-    return fast
-
-
-@pytest.mark.parametrize("name", shipped.available())
-def test_every_shipped_network_gives_the_plain_answers_when_screened(name):
-    net = shipped.load(name)
-    x = net.data["test"].inputs[: 4 if net.data["test"].kind == "text" else 160]
-    if net.data["test"].kind == "text":
-        fast = Answers(choose(net.module, net.layers, x[:3]))
-        assert fast.screen() is None, "one character in doubt would call for the whole window"
-    else:
-        fast = screened(net, x)
-    rows = [torch.arange(0, len(x), 2), torch.tensor([len(x) - 1, 0, 3])]
-    for layer in net.layers[:: max(1, len(net.layers) // 4)]:
-        cells = [dict.fromkeys(layer.names, encode(layer, (s,))[0].decode()) for s in HARSH]
-        right = [plain_scores(net.module, w, x).argmax(-1) for w in cells]
-        record = fast.engine.record(x, [frozenset(layer.names)])
-        for _ in range(2):  # with the pilot, and after it
-            assert torch.equal(fast.changed(x, record, Pairs(cells), many=True), torch.cat(right)), layer.name
-        assert torch.equal(fast.changed(x, record, Pairs(cells, rows), many=True), torch.cat([r[i] for r, i in zip(right, rows)]))
-    if fast.screen():
-        assert any(k.screened > k.settled for k in fast.screen().known.values()), "nothing was left to bfloat16"
-
-
-def close_call():
-    """Scores that lie so close together that bfloat16 often mistakes the best."""
-    torch.manual_seed(0)
-    module = nn.Sequential(nn.Linear(8, 32), nn.ReLU(), nn.Linear(32, 32), nn.ReLU(), nn.Linear(32, 5))
-    return network("x", "X", module), torch.randn(400, 8)
-
-
-def test_the_screen_is_sure_only_thanks_to_its_guard(monkeypatch):
-    net, x = close_call()
-    weights = [{"0.weight": net.layers[0].weight * 0.9}]
-    right = plain_scores(net.module, weights[0], x).argmax(-1)
-    fast = screened(net, x)
-    assert torch.equal(fast.changed(x, fast.engine.dense(x)[1], Pairs(weights), many=True), right)
-    monkeypatch.setattr(screen, "FACTOR", 0.0)
-    monkeypatch.setattr(screen, "FLOOR", 0.0)
-    fast = screened(net, x)
-    assert not torch.equal(fast.changed(x, fast.engine.dense(x)[1], Pairs(weights), many=True), right)
-
-
-def test_only_pilot_and_doubtful_examples_are_asked_again():
-    net = shipped.load("resnet-20")
-    x = net.data["test"].inputs[:128]
-    fast = screened(net, x)
-    own, rough = fast.engine, fast.screen().rough
-    asked = {"exact": 0, "rough": 0}
-    for name, engine in (("exact", own), ("rough", rough)):
-        engine.root.get_submodule("fc").register_forward_hook(lambda m, i, o, name=name: asked.update({name: asked[name] + len(o)}))
-    cells = [{"stage2.1.conv1.weight": net.layers[11].weight * s} for s in (0.9, 0.8)]
-    _, record = own.dense(x)
-    fast.changed(x, record, Pairs(cells), many=True)  # the pilot, and the clock
-    known = [fast.screen().known[w["stage2.1.conv1.weight"]] for w in cells]
-    before, asked["exact"], asked["rough"] = [k.settled for k in known], 0, 0
-    assert all(k.both >= screen.PILOT for k in known)
-    fast.changed(x, record, Pairs(cells), many=True)
-    assert asked == {"exact": sum(k.settled for k in known) - sum(before), "rough": 256}
-    fast.changed(x, record, Pairs(cells))
-    assert asked["rough"] == 256, "who does not come back often is asked in float32"
-
-
-def test_what_the_screen_does_not_help_goes_back_to_float32(monkeypatch):
-    net, x = close_call()
-    layer = net.layers[0]
-    pairs = Pairs([{"0.weight": layer.weight * 0.9}])
-    slow, few, doubtful = screened(net, x, quicker=False), screened(net, x), screened(net, x)
-    _, rough = slow.screen().changed(slow.engine.dense(x)[1], pairs)
-    assert not rough.any(), "bfloat16 is slower here"
-    record = few.engine.dense(x[: screen.ENOUGH - 1])[1]
-    assert not few.screen().changed(record, pairs)[1].any() and few.screen().changed(record, pairs)[1].any(), "at the second sight"
-    monkeypatch.setattr(screen, "FACTOR", 100.0)
-    record = doubtful.engine.dense(x)[1]
-    doubtful.screen().changed(record, pairs)
-    known = doubtful.screen().known[pairs.weights[0]["0.weight"]]
-    assert known.hopeless
-    doubtful.screen().changed(record, pairs)
-    assert known.screened < len(x), "asked in float32 from then on"
-
-
-def test_rough_and_exact_variants_side_by_side_keep_their_places():
-    net, x = close_call()
-    fast = screened(net, x)
-    cells = [{"0.weight": net.layers[0].weight * s} for s in (0.9, -1.0, 0.5)]
-    record = fast.engine.dense(x)[1]
-    fast.screen().changed(record, Pairs(cells))
-    hopeless = fast.screen().known[cells[1]["0.weight"]]
-    hopeless.settled = hopeless.screened
-    scores, rough = fast.screen().changed(record, Pairs(cells))
-    right = torch.cat([plain_scores(net.module, w, x) for w in cells])
-    assert torch.equal(scores.argmax(-1), right.argmax(-1))
-    assert [bool(part.any()) for part in rough.chunk(3)] == [True, False, True]
-    torch.testing.assert_close(scores[~rough], right[~rough])
-
-
-def test_the_shadow_check_finds_a_wrong_screen(monkeypatch):
-    net, x = close_call()
-    fast = screened(net, x)
-    fast.shadow = 1.0
-    record, pairs = fast.engine.dense(x)[1], Pairs([{"0.weight": net.layers[0].weight * 0.9}])
-    fast.changed(x, record, pairs, many=True)
-    monkeypatch.setattr(screen, "FACTOR", 0.0)
-    monkeypatch.setattr(screen, "FLOOR", 0.0)
-    with pytest.raises(Mismatch, match="answers differ from the plain path's"):
-        for _ in range(3):
-            fast.changed(x, record, pairs, many=True)
-
-
-def test_unsure_examples_are_those_of_the_smallest_leads():
-    net, x = close_call()
-    fast = Answers(choose(net.module, net.layers, x[:3]))
-    lead = plain_scores(net.module, {}, x).topk(2, -1).values.diff().abs().squeeze(-1)
-    rows = scan.unsure(fast, x, 20)
-    assert len(set(rows.tolist())) == 20 and lead[rows].max() <= lead.kthvalue(100).values and lead[rows].min() == lead.min()
-    assert sorted(scan.unsure(fast, x[:5], 20).tolist()) == list(range(5)), "no more than there are"
 
 
 def test_ties_call_for_the_whole_batch_only_until_its_size_is_known_to_make_no_difference():
