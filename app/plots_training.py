@@ -27,6 +27,8 @@ def curves(runs: Sequence[Mapping[str, object]], along: str, what: str, total: f
         color, dash, symbol = CONTROL if run["control"] else LINES[used % len(LINES)]
         used += not run["control"]
         x, y = np.asarray(run["x"], float), np.asarray(run["y"], float)
+        if len(x) == 1 and run["control"]:  # a level for the others to beat, which their first points would hide
+            figure.add_hline(y[0], line={"color": OLD, "dash": "dot", "width": 1})
         if run.get("low") is not None and len(x) > 1:
             band = np.concatenate([np.asarray(run["high"], float), np.asarray(run["low"], float)[::-1]])
             figure.add_scatter(x=np.concatenate([x, x[::-1]]), y=band, fill="toself", fillcolor=color, opacity=0.15, line={"width": 0},

@@ -165,8 +165,7 @@ def test_locked_layers_stay_and_hawqs_choice_is_by_curvature():
 def test_the_record_is_of_these_weights_and_of_recipes_that_fit(name):
     net = shipped.load(name)
     found = recorded(net)
-    if not found:
-        pytest.skip("not recorded yet")
+    assert found, f"record it: python tests/bench/budget.py --write {name}"
     for budget in found["budgets"]:
         ways = budget["ways"]
         recipe = from_json(json.dumps(ways["exact"]["recipe"]))

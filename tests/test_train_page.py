@@ -4,7 +4,7 @@ import pytest
 
 from app import compute, jobs, plots_training
 from app.training import teacher
-from app.training.wanted import from_words, to_words
+from app.training.wanted import Wanted, from_words, to_words
 from compression.link import to_link
 from compression.recipe import Recipe, step
 from compression.registry import procedures
@@ -53,6 +53,15 @@ def test_a_training_runs_is_found_again_by_another_visit_and_opens_in_explore():
     assert net.digest == run.trained.network.digest and net.reference.name == "digits-mlp"
     costs = compute.costs(net, again.session_state["recipe"])
     assert costs.file_bytes < costs.original_bytes / 2 and costs.zeros == pytest.approx(0.8, abs=0.01)
+
+
+def test_what_leaves_the_recipe_aside_says_so_and_is_the_same_training_under_any():
+    for name, counts in (("sparse.movement", False), ("distil.signals", False), ("distil.compressed", True), ("recover.fine_tune", True)):
+        known, net = procedures()[name], shipped.load("digits-mlp")
+        keys = {Wanted(name, (), net, recipe, 0).key for recipe in (Recipe(), PRUNED)}
+        assert known.uses_recipe == counts and len(keys) == 1 + counts
+        at = page("distil" if name.startswith("distil") else "train", train=name)
+        assert any(("and the recipe on screen" in m.value) == counts for m in at.markdown if m.value.startswith("Takes the network")), name
 
 
 def test_what_does_not_apply_says_why_and_what_to_do():

@@ -33,7 +33,7 @@ class Wanted(NamedTuple):
     @property
     def task(self) -> Task:
         """What it is carried out on."""
-        return Task(self.network, self.recipe, self.seed, compute.kept_on_disk())
+        return Task(self.network, self.recipe if self.procedure.uses_recipe else Recipe(), self.seed, compute.kept_on_disk())
 
     @property
     def key(self) -> str:

@@ -68,11 +68,12 @@ def follow() -> str:
 @part
 def _training(asked: Wanted) -> None:
     job = asked.find()
-    begins = f"{asked.network.title}, {recorded.recipe_words(asked.recipe) or 'as it is'}"
+    uses = asked.procedure.uses_recipe
+    begins = f"{asked.network.title}, {recorded.recipe_words(asked.recipe) or 'as it is'}" if uses else asked.network.reference.title
     left, right = st.columns([3, 1], vertical_alignment="center")
     if job is None:
-        left.markdown(f"Takes the network and the recipe on screen, **{begins}**. Learns from {len(asked.task.teach):,} training examples"
-                      f"{_expected(asked.name)}.")
+        left.markdown(f"Takes the network {'and the recipe ' if uses else ''}on screen, **{begins}**. "
+                      f"Learns from {len(asked.task.teach):,} training examples{_expected(asked.name)}.")
         right.button("Start training", key="train.start", on_click=asked.begin, width="stretch")
         return
     running = job.running  # asked before what there is, or the last points could be missed

@@ -60,6 +60,7 @@ class Procedure:
     run: Callable[..., Iterator[Progress | None]]
     shown_on: str
     recipe: Recipe = field(default_factory=Recipe)  # that the recorded study begins from
+    uses_recipe: bool = True  # whether the recipe on screen counts, or only the network
     study: tuple[tuple[tuple[str, Value], ...], ...] = ((),)  # the settings that are recorded; a setting names the knobs that differ
     refuses: Callable[[Task], str | None] = anything
     finding: str = ""  # what the literature says one should see

@@ -44,6 +44,7 @@ PROCEDURE = Procedure(
     survey="5.1",
     knobs=(ASSISTANT, SMALL, TEMPERATURE, ALPHA, EPOCHS),
     run=run,
+    uses_recipe=False,
     shown_on="lenet-300-100",
     study=((), (("assistant", "quarter width"),)),
     finding="A large gap between teacher and student hurts; an assistant between them helps the smallest students.",

@@ -113,6 +113,7 @@ PROCEDURE = Procedure(
     survey="5.6",
     knobs=(STUDENT, MADE, STEPS, TEMPERATURE, EPOCHS),
     run=run,
+    uses_recipe=False,
     shown_on="lenet-300-100",
     study=((("epochs", 20),), (("epochs", 20), ("made", 2000))),
     refuses=refuses,

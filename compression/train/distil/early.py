@@ -43,6 +43,7 @@ PROCEDURE = Procedure(
     survey="5.1",
     knobs=(STUDENT, STOP, TEMPERATURE, ALPHA, EPOCHS),
     run=run,
+    uses_recipe=False,
     shown_on="lenet-300-100",
     study=((), (("stop", 0.1),), (("stop", 0.7),)),
     finding="The more accurate teacher need not be the better one: a student that is much smaller does better with one stopped early.",

@@ -61,6 +61,7 @@ PROCEDURE = Procedure(
     survey="5.4",
     knobs=(STUDENT, TEACHERS, TEMPERATURE, ALPHA, EPOCHS),
     run=run,
+    uses_recipe=False,
     shown_on="lenet-300-100",
     finding="An ensemble is better than each of its members, and one student can learn most of what it knows.",
 )

@@ -114,6 +114,7 @@ PROCEDURE = Procedure(
     survey="5.6",
     knobs=(NEW, EACH, STEPS, EPOCHS),
     run=run,
+    uses_recipe=False,
     shown_on="digits-mlp",
     study=((("epochs", 20),), (("epochs", 20), ("each", 5)), (("epochs", 20), ("steps", 1))),
     refuses=refuses,

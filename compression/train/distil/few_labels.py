@@ -96,6 +96,7 @@ PROCEDURE = Procedure(
     survey="5.4",
     knobs=(STUDENT, LABELS, DECAY, WEIGHT, EPOCHS),
     run=run,
+    uses_recipe=False,
     shown_on="lenet-300-100",
     study=tuple((("labels", n),) for n in (50, 100, 500)),
     refuses=refuses,

@@ -75,6 +75,7 @@ PROCEDURE = Procedure(
     survey="5.3",
     knobs=(SIGNAL, TEMPERATURE, ALPHA, EPOCHS),
     run=run,
+    uses_recipe=False,
     shown_on="lenet-300-100",
     refuses=refuses,
     finding="A student that begins with its teacher's layers learns sooner than one that begins at random.",

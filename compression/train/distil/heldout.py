@@ -76,6 +76,7 @@ PROCEDURE = Procedure(
     survey="5.0",
     knobs=(STUDENT, CLASS, SHARP, STRONG, EPOCHS),
     run=run,
+    uses_recipe=False,
     shown_on="digits-mlp",
     study=((("epochs", 20),), (("epochs", 20), ("temperature", 2.0)), (("epochs", 20), ("held_out", 8))),
     refuses=refuses,

@@ -80,6 +80,7 @@ PROCEDURE = Procedure(
     survey="5.4",
     knobs=(STUDENT, PEERS, LESSON, EPOCHS),
     run=run,
+    uses_recipe=False,
     shown_on="lenet-300-100",
     study=((), (("peers", 4),), (("lesson", "their mean"),)),
     finding="Students that learn together do better than one that learns alone, although none of them knew anything.",

@@ -50,6 +50,7 @@ PROCEDURE = Procedure(
     survey="5.1",
     knobs=(STUDENT, SHARE, NOISE, TEMPERATURE, ALPHA, EPOCHS),
     run=run,
+    uses_recipe=False,
     shown_on="lenet-300-100",
     study=tuple((("noise", x),) for x in (0.1, 0.3, 1.0)),
     finding="Noise in the teacher regularizes: the student does a little better than with a teacher that is always the same.",

@@ -39,6 +39,7 @@ PROCEDURE = Procedure(
     survey="5.1",
     knobs=(GENERATIONS, TEMPERATURE, ALPHA, EPOCHS),
     run=run,
+    uses_recipe=False,
     shown_on="lenet-300-100",
     finding="A network born again from its own answers does as well as its teacher, or a little better.",
 )

@@ -122,6 +122,7 @@ PROCEDURE = Procedure(
     survey="5.2",
     knobs=(STUDENT, WINDOWS, ALPHA, EPOCHS),
     run=run,
+    uses_recipe=False,
     shown_on="char-lstm",
     study=((("epochs", 10),),),
     refuses=refuses,

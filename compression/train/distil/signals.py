@@ -31,6 +31,7 @@ PROCEDURE = Procedure(
     knobs=(replace(STUDENT, ladder=(*STUDENT.ladder, *ANY), help="The teacher's architecture with less of everything, or any that ships for the "
                    "same data."), SIGNAL, TEMPERATURE, ALPHA, EPOCHS),
     run=run,
+    uses_recipe=False,
     shown_on="lenet-300-100",
     study=(*((("student", "eighth width"), ("temperature", t)) for t in (1.0, 4.0, 16.0)),
            *((("student", "eighth width"), ("signal", s)) for s in ("scores", "hints", "similarity", "relations"))),

@@ -41,6 +41,7 @@ PROCEDURE = Procedure(
     survey="5.1",
     knobs=(STUDENT, SMOOTHING, TEMPERATURE, ALPHA, EPOCHS),
     run=run,
+    uses_recipe=False,
     shown_on="lenet-300-100",
     finding="Smoothing makes a better network and a worse teacher: it wipes out how alike the classes are.",
 )

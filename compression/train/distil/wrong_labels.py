@@ -44,6 +44,7 @@ PROCEDURE = Procedure(
     survey="5.1",
     knobs=(STUDENT, WRONG, TEMPERATURE, ALPHA, EPOCHS),
     run=run,
+    uses_recipe=False,
     shown_on="lenet-300-100",
     study=tuple((("wrong", x),) for x in (0.2, 0.4, 0.6)),
     finding="The more labels are wrong, the more it helps to weigh them against what a teacher of clean data says.",

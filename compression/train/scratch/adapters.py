@@ -73,6 +73,7 @@ PROCEDURE = Procedure(
     knobs=(Knob("base", "Base", tuple(BASES), "2 bits", "How the frozen weights are rounded."),
            Knob("rank", "Rank", (1, 2, 4, 8, 16), 4, "Of the product beside each weight."), EPOCHS, RATE),
     run=run,
+    uses_recipe=False,
     shown_on="lenet-300-100",
     study=((("base", "2 bits"),), (("base", "nf4"),), (("base", "2 bits"), ("rank", 16))),
     refuses=lambda task: sized(task.network.reference),

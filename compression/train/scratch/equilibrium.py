@@ -95,6 +95,7 @@ PROCEDURE = Procedure(
     survey="2.3",
     knobs=(PASSES, EPOCHS, RATE),
     run=run,
+    uses_recipe=False,
     shown_on="vit",
     study=((("passes", 8), ("epochs", 3)),),
     refuses=refuses,

@@ -59,6 +59,7 @@ PROCEDURE = Procedure(
         EPOCHS, RATE,
     ),
     run=run,
+    uses_recipe=False,
     shown_on="lenet-300-100",
     study=tuple((("share", s),) for s in (1 / 8, 1 / 64)),
     refuses=refuses,

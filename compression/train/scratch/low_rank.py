@@ -55,6 +55,7 @@ PROCEDURE = Procedure(
     survey="4",
     knobs=(SHARE, EPOCHS, RATE),
     run=run,
+    uses_recipe=False,
     shown_on="lenet-300-100",
     study=tuple((("share", s),) for s in (1 / 4, 1 / 16)),
     refuses=refuses,

@@ -53,6 +53,7 @@ PROCEDURE = Procedure(
     knobs=(Knob("rank", "Most rank", (1, 2, 4, 8, 16), 4, "Between two cores."),
            Knob("cores", "Cores", (2, 3, 4), 3, "How many digits a row or column number has: one core for each."), EPOCHS, RATE),
     run=run,
+    uses_recipe=False,
     shown_on="lenet-300-100",
     study=tuple((("rank", r),) for r in (2, 8)),
     refuses=refuses,

@@ -72,6 +72,7 @@ PROCEDURE = Procedure(
     survey="2.3",
     knobs=(WHAT, EPOCHS, RATE),
     run=run,
+    uses_recipe=False,
     shown_on="vit",
     study=((("shared", "whole blocks"), ("epochs", 3)), (("shared", "all but the MLP"), ("epochs", 3)), (("shared", "only the MLP"), ("epochs", 3))),
     refuses=refuses,

@@ -137,6 +137,7 @@ PROCEDURE = Procedure(
         EPOCHS, RATE,
     ),
     run=run,
+    uses_recipe=False,
     shown_on="lenet-300-100",
     study=tuple((("criterion", c), ("sparsity", s)) for c, s in (("snip", 0.95), ("snip", 0.98), ("grasp", 0.98), ("synflow", 0.98),
                                                                  ("magnitude", 0.98))),

@@ -76,6 +76,7 @@ PROCEDURE = Procedure(
         RATE,
     ),
     run=run,
+    uses_recipe=False,
     shown_on="lenet-300-100",
     study=((("weight", 1.0),), (("weight", 3.0), ("threshold", 1)), (("weight", 10.0), ("threshold", 2))),
     refuses=lambda task: sized(task.network.reference),

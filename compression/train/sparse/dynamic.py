@@ -219,6 +219,7 @@ PROCEDURE = Procedure(
         EPOCHS, RATE,
     ),
     run=run,
+    uses_recipe=False,
     shown_on="lenet-300-100",
     study=tuple((("grow", g), ("sparsity", 0.98)) for g in TITLES),
     refuses=no_beginning,

@@ -76,6 +76,7 @@ PROCEDURE = Procedure(
     survey="3.6.1",
     knobs=(SHARE, CLOSE, STRENGTH, EPOCHS, RATE),
     run=run,
+    uses_recipe=False,
     shown_on="vgg-small",
     study=((("share", 0.3), ("epochs", 6)), (("share", 0.5), ("epochs", 6))),
     refuses=lambda task: without_scales(task) or no_beginning(task),

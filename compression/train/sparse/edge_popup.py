@@ -68,6 +68,7 @@ PROCEDURE = Procedure(
     survey="3.6.1",
     knobs=(KEPT, EPOCHS, RATE),
     run=run,
+    uses_recipe=False,
     shown_on="lenet-300-100",
     study=tuple((("kept", k),) for k in (0.1, 0.5, 0.9)),
     refuses=no_beginning,

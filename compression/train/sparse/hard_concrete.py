@@ -102,6 +102,7 @@ PROCEDURE = Procedure(
         EPOCHS, RATE,
     ),
     run=run,
+    uses_recipe=False,
     shown_on="lenet-300-100",
     study=((("strength", 3.0), ("epochs", 10)), (("strength", 30.0), ("epochs", 10)), (("each", "input"), ("epochs", 10))),
     refuses=lambda task: sized(task.network.reference),

@@ -100,6 +100,7 @@ PROCEDURE = Procedure(
     survey="3.6.2",
     knobs=(SPARSITY, EPOCHS, RATE),
     run=run,
+    uses_recipe=False,
     shown_on="lenet-300-100",
     study=tuple((("sparsity", s),) for s in (0.9, 0.95, 0.98)),
     refuses=lambda task: sized(task.network.reference),

@@ -91,6 +91,7 @@ PROCEDURE = Procedure(
         STRENGTH, SPARSITY, EPOCHS, RATE,
     ),
     run=run,
+    uses_recipe=False,
     shown_on="lenet-300-100",
     study=((("penalised", "l1"),), (("penalised", "l2"),), (("penalised", "elimination"), ("strength", 1e-5)),
            (("penalised", "columns"), ("strength", 1e-5))),

@@ -130,6 +130,7 @@ PROCEDURE = Procedure(
     survey="3.4.1",
     knobs=(SHARE, STRENGTH, EPOCHS, RATE),
     run=run,
+    uses_recipe=False,
     shown_on="vgg-small",
     study=((("share", 0.3), ("epochs", 2)), (("share", 0.5), ("epochs", 2))),
     refuses=refuses,

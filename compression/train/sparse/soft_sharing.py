@@ -161,6 +161,7 @@ PROCEDURE = Procedure(
         Knob("rate", "Learning rate", (1e-4, 3e-4, 1e-3, 3e-3), 1e-3, "Highest step size of AdamW; it rises and falls once."),
     ),
     run=run,
+    uses_recipe=False,
     shown_on="lenet-300-100",
     study=((("epochs", 5),), (("spike", 0.9), ("epochs", 5))),
     refuses=lambda task: sized(task.network.reference),

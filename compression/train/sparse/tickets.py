@@ -115,6 +115,7 @@ PROCEDURE = Procedure(
         EPOCHS, RATE,
     ),
     run=run,
+    uses_recipe=False,
     shown_on="digits-mlp",
     study=((("rounds", 2), ("epochs", 20)), (("rounds", 4), ("epochs", 20)), (("rounds", 6), ("epochs", 20)),
            (("rounds", 4), ("epochs", 20), ("criterion", "random"))),

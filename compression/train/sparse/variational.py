@@ -140,6 +140,7 @@ PROCEDURE = Procedure(
         RATE,
     ),
     run=run,
+    uses_recipe=False,
     shown_on="lenet-300-100",
     study=((("weight", 1.0),), (("weight", 0.1),), (("weight", 0.1), ("threshold", 0))),
     refuses=lambda task: sized(task.network.reference),
