@@ -1,6 +1,6 @@
 """Which pruning criterion does better on our networks, over several draws, beside what the literature says.
 
-    PYTHONPATH=. OMP_NUM_THREADS=1 python tests/bench/orderings.py [--draws 3] [--examples 1000] [--networks vit …] [--record]
+    OMP_NUM_THREADS=1 python tests/bench/orderings.py [--draws 3] [--examples 1000] [--networks vit …] [--record]
 
 A draw is another choice of the training examples that teach, and another lot where weights go by lot. All networks are compared
 on the same validation examples (text: one window of 128 characters for every ten images). Nothing is trained or repaired.
@@ -12,11 +12,15 @@ soon as they are there. The last line is one line of JSON.
 import argparse
 import json
 import statistics
+import sys
 import time
 from dataclasses import replace
+from pathlib import Path
 
 import record
 import torch
+
+sys.path.insert(0, str(Path(__file__).parents[2]))
 
 from compression.apply import encode
 from compression.context import Context

@@ -1,6 +1,6 @@
 """The literature's orderings of quantization methods on our own networks: does the better one do better here, too?
 
-    PYTHONPATH=. OMP_NUM_THREADS=1 python tests/bench/orderings_quantization.py [--draws 3] [--examples 1000] [--networks vit …] [--record]
+    OMP_NUM_THREADS=1 python tests/bench/orderings_quantization.py [--draws 3] [--examples 1000] [--networks vit …] [--record]
 
 All layers are changed, those apart that a method which needs inputs cannot take: these stay in float for every method. Judged on
 1,000 validation images, or a window of text for every 16, by the mean divergence of the answers from the original's (nats) and by accuracy.
@@ -12,12 +12,16 @@ the draws agree. "Other way" marks where ours differs from the literature, "no d
 import argparse
 import json
 import statistics
+import sys
 import time
 from dataclasses import replace
+from pathlib import Path
 
 import record
 import torch
 from torch.nn import functional as F
+
+sys.path.insert(0, str(Path(__file__).parents[2]))
 
 from compression.apply import compress, rewritten
 from compression.evaluate import order, skeleton

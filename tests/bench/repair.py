@@ -1,6 +1,6 @@
 """Every repair on ResNet-20 and LeNet-5: accuracy before and after, divergence on held-out examples, CPU seconds.
 
-    PYTHONPATH=. OMP_NUM_THREADS=1 python tests/bench/repair.py [examples of the validation split, 2000]
+    OMP_NUM_THREADS=1 python tests/bench/repair.py [examples of the validation split, 2000]
 
 Seconds are of one repair alone from a compressed network, its judging included; what is learnt of the original network once
 for all recipes is listed apart. "click" is charged everything: drawing examples, asking the original, all repairs and judging.
@@ -12,8 +12,11 @@ import statistics
 import sys
 import time
 from dataclasses import replace
+from pathlib import Path
 
 import torch
+
+sys.path.insert(0, str(Path(__file__).parents[2]))
 
 from compression.apply import compress
 from compression.calibrate import calibrate, sample

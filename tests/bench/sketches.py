@@ -1,6 +1,6 @@
 """Dials from sketches against looking at every weight: CPU milliseconds, medians, both in one process by turns.
 
-    PYTHONPATH=. OMP_NUM_THREADS=1 python tests/bench/sketches.py [--quick]
+    OMP_NUM_THREADS=1 python tests/bench/sketches.py [--quick]
 
 The last line is one line of JSON. The exact optimum of a million weights takes some minutes. --quick leaves out 25 million weights
 and the exact codebooks of a million.
@@ -10,10 +10,13 @@ import json
 import statistics
 import sys
 import time
+from pathlib import Path
 
 import numpy as np
 import torch
 from sklearn.cluster import KMeans
+
+sys.path.insert(0, str(Path(__file__).parents[2]))
 
 from compression import instant
 from compression.method import Layer
