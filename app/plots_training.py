@@ -11,7 +11,7 @@ from compression.train.dial import Dial
 LINES = tuple((color, dash, symbol) for dash, symbols in (("solid", ("circle", "diamond", "square", "triangle-up")),
                                                          ("dash", ("cross", "star", "hexagon", "triangle-down")))
               for color, symbol in zip((NEW, GONE, BEST, FOURTH), symbols, strict=True))
-CONTROL = (OLD, "dot", "x")
+CONTROLS = ((OLD, "dot", "x"), (OLD, "longdash", "circle-open"), (OLD, "dashdot", "square-open"))
 TITLES = {"accuracy (%)": "What does training win?", "loss": "Does it still learn?"}
 ALONG = {"seconds": "seconds of work", "steps": "steps"}
 
@@ -22,10 +22,10 @@ def curves(runs: Sequence[Mapping[str, object]], along: str, what: str, total: f
     total: where the axis ends. original: a level to compare with, dashed.
     """
     figure = _figure(TITLES.get(what, f"{what[:1].upper()}{what[1:]} on the way"), ALONG[along], what, hovermode="closest")
-    used = 0
+    used, beside = 0, 0
     for run in runs:
-        color, dash, symbol = CONTROL if run["control"] else LINES[used % len(LINES)]
-        used += not run["control"]
+        color, dash, symbol = CONTROLS[beside % len(CONTROLS)] if run["control"] else LINES[used % len(LINES)]
+        used, beside = used + (not run["control"]), beside + bool(run["control"])
         x, y = np.asarray(run["x"], float), np.asarray(run["y"], float)
         if len(x) == 1 and run["control"]:  # a level for the others to beat, which their first points would hide
             figure.add_hline(y[0], line={"color": OLD, "dash": "dot", "width": 1})

@@ -13,6 +13,8 @@ from compression.registry import procedures
 from compression.train.record import begins_from, study
 from compression.zoo.catalogue import ZOO
 
+WIDE = 60  # letters of all settings that stand side by side
+
 
 def show(name: str) -> None:
     """The study of a way of training, where there is one."""
@@ -28,19 +30,19 @@ def show(name: str) -> None:
     rows = found["rows"]
     said = [", ".join(f"{known.knob(k).label.lower()} {parts.shown(known.knob(k), v)}" for k, v in row["setting"].items()) or "as usual"
             for row in rows]
-    at = st.segmented_control("Setting", range(len(rows)), default=0, format_func=lambda i: said[i], key=f"train.recorded.{name}",
-                              required=True) if len(rows) > 1 else 0
+    common = dict(format_func=lambda i: said[i], key=f"train.recorded.{name}")
+    if sum(map(len, said)) > WIDE:
+        at = st.selectbox("Setting", range(len(rows)), **common)
+    else:
+        at = st.segmented_control("Setting", range(len(rows)), default=0, required=True, **common) if len(rows) > 1 else 0
     row = rows[at]
-    left, right = st.columns(2, gap="large")
-    with left:
-        chart.show(plots_training.curves([_band(run) for run in row["runs"]], "steps", "accuracy (%)"), key="train.recorded",
-                   height=plots_training.height(len(row["runs"]), 320),
-                   alt="Accuracy on validation examples in the recorded runs: mean and range over seeds")
-        st.markdown(f":small[Lines: mean over seeds on {row['watched']:,} validation examples; bands: least to most of them.]")
-    with right:
-        table(row["runs"])
-        st.button("Run it again", key="train.again", on_click=again, args=(name, net, recipe, row["setting"]),
-                  help="Opens the network, sets the recipe and the dials as they were recorded, and begins with the first seed.")
+    chart.show(plots_training.curves([_band(run) for run in row["runs"]], "steps", "accuracy (%)"), key="train.recorded",
+               height=plots_training.height(len(row["runs"]), 320),
+               alt="Accuracy on validation examples in the recorded runs: mean and range over seeds")
+    st.markdown(f":small[Lines: mean over seeds on {row['watched']:,} validation examples; bands: least to most of them.]")
+    table(row["runs"])
+    st.button("Run it again", key="train.again", on_click=again, args=(name, net, recipe, row["setting"]),
+              help="Opens the network, sets the recipe and the dials as they were recorded, and begins with the first seed.")
 
 
 def table(runs: list[dict[str, Any]]) -> None:

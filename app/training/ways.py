@@ -35,7 +35,7 @@ def show(family: str) -> None:
             st.info(words.plain(why))
         else:
             _training(asked)
-    recorded.show(name)
+        recorded.show(name)
 
 
 def _turn(name: str, knob: Knob) -> Value:
