@@ -150,7 +150,7 @@ def waterfall(stages: Mapping[str, int]) -> go.Figure:
 def heat(layers: Sequence[str], rungs: Sequence[str], lost: np.ndarray, notes: Sequence[Sequence[str]], safe: Mapping[str, int],
          ranked: bool = False) -> go.Figure:
     """Points lost, layer by rung, or a ranking in nats; cells not measured are hatched; the last safe cell of each layer is outlined."""
-    unit, told = ("nats", "a first ranking, in nats") if ranked else ("points", "points lost; hatched: not measured yet")
+    unit, told = ("nats", "a first ranking, in nats") if ranked else ("points", "points lost")
     cells = {
         "type": "heatmap", "z": lost, "x": list(rungs), "y": list(layers), "colorscale": "Greys" if ranked else "Cividis", "zmin": 0,
         "zmax": float(np.nanmax(lost, initial=0.1 if ranked else 10.0)), "text": notes, "texttemplate": "%{text}", "xgap": 2, "ygap": 2,

@@ -48,6 +48,7 @@ def pictures(found: Scan, knob: Knob, values: tuple[Value, ...], allowed: float)
                    on_click=lambda at: after_scan.choose(found, layers[at["point"][0]], values[at["point"][1]]))
         caption = ("A first ranking from a few examples: the divergence of the answers in nats. It is not a drop in accuracy." if table.ranked else
                    f"Outlined: the last setting that loses at most {words.allowed(allowed)}. A dash: the method does not apply there. "
+                   "Hatched: not measured yet. "
                    f"{cells.counted(found, state.split())}")
         explain.beside("sensitivity", caption, cells.seen(found, knob.label, settings, allowed), _attempt(found, settings), lambda: pd.DataFrame(
             [(c.layer, parts.shown(knob, c.value), cells.note(c, table.ranked), c.n, c.saved_bytes) for c in found.cells],

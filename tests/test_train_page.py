@@ -90,6 +90,12 @@ def test_distillation_has_a_page_of_its_own_also_where_a_link_asks_the_other_for
         assert at.session_state["train.seed"] == 1
 
 
+def test_the_settings_of_a_recorded_study_are_numbers_and_no_shares():
+    at = page("distil", train="distil.signals")
+    said = next(s.options for s in at.selectbox if s.key == "train.recorded.distil.signals")
+    assert "student eighth width, temperature 4" in said and not any("%" in each for each in said)
+
+
 def test_the_teachers_bars_are_its_softened_scores():
     at = page("distil", train="distil.signals")
     assert not at.exception and any("What the teacher tells" in h.value for h in at.header)

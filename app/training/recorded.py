@@ -6,14 +6,14 @@ import numpy as np
 import pandas as pd
 import streamlit as st
 
-from app import chart, parts, plots_training, state, words
+from app import chart, plots_training, state, words
 from app.training import wanted
 from compression.recipe import Recipe
 from compression.registry import procedures
 from compression.train.record import begins_from, study
 from compression.zoo.catalogue import ZOO
 
-WIDE = 60  # letters of all settings that stand side by side
+WIDE = 30  # letters of all settings that stand side by side
 
 
 def show(name: str) -> None:
@@ -28,7 +28,7 @@ def show(name: str) -> None:
     st.markdown(f"{ZOO[net].title}{f', {under}' if under else ''}; {len(seeds)} seeds; about {words.duration(found['seconds'])} each on one core "
                 f"(torch {found['torch']}). {f'The literature: {known.finding}' if known.finding else ''}")
     rows = found["rows"]
-    said = [", ".join(f"{known.knob(k).label.lower()} {parts.shown(known.knob(k), v)}" for k, v in row["setting"].items()) or "as usual"
+    said = [", ".join(f"{known.knob(k).label.lower()} {wanted.rung(known.knob(k), v)}" for k, v in row["setting"].items()) or "as usual"
             for row in rows]
     common = dict(format_func=lambda i: said[i], key=f"train.recorded.{name}")
     if sum(map(len, said)) > WIDE:

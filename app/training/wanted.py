@@ -3,7 +3,7 @@
 from typing import NamedTuple
 
 from app import compute, jobs, parts, state
-from compression.method import Value
+from compression.method import Knob, Value
 from compression.network import Network
 from compression.recipe import Recipe
 from compression.registry import procedures
@@ -49,6 +49,11 @@ class Wanted(NamedTuple):
         jobs.training.submit(self.key, self.key, lambda: self.procedure.run(self.task, **dict(self.settings)), again=True)
 
 
+def rung(knob: Knob, value: Value) -> str:
+    """A rung as people read it: rates, temperatures and weights of losses as numbers, not as shares."""
+    return f"{value:g}" if isinstance(value, float) else parts.shown(knob, value)
+
+
 def families() -> list[str]:
     """Those of the page Train that have a way of training; distillation has a page of its own."""
     return [f for f in FAMILY if any(name.startswith(f"{f}.") for name in procedures())]
@@ -74,7 +79,7 @@ def from_words(text: str) -> tuple[str, dict[str, Value], int]:
         ladder = known.knob(knob[:40]).ladder
         found = next((v for v in ladder if str(v) == value), None)
         if found is None:
-            raise ValueError(f"“{word[:40]}” is not on the ladder {', '.join(parts.shown(known.knob(knob), v) for v in ladder)}")
+            raise ValueError(f"“{word[:40]}” is not on the ladder {', '.join(rung(known.knob(knob), v) for v in ladder)}")
         settings[knob] = found
     return name, known.settings(**settings), seed
 

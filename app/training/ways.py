@@ -4,11 +4,11 @@ import time
 
 import streamlit as st
 
-from app import bench, jobs, parts, state, words
+from app import bench, jobs, state, words
 from app.chart.ticker import tick
 from app.part import part
 from app.training import recorded, shown
-from app.training.wanted import FIRST, SEEDS, Wanted, from_words, put, to_words
+from app.training.wanted import FIRST, SEEDS, Wanted, from_words, put, rung, to_words
 from compression.method import Knob, Value
 from compression.registry import procedures
 from compression.train.record import study
@@ -41,15 +41,10 @@ def show(family: str) -> None:
 def _turn(name: str, knob: Knob) -> Value:
     """One dial; what it is set to."""
     key = bench.seeded(f"train.{name}.{knob.name}", knob.default)
-    common = dict(key=key, help=knob.help, format_func=lambda v: _rung(knob, v), persist_state="session")
-    if len(knob.ladder) > 5 or sum(len(_rung(knob, v)) + 3 for v in knob.ladder) > bench.WIDE:
+    common = dict(key=key, help=knob.help, format_func=lambda v: rung(knob, v), persist_state="session")
+    if len(knob.ladder) > 5 or sum(len(rung(knob, v)) + 3 for v in knob.ladder) > bench.WIDE:
         return st.selectbox(knob.label, knob.ladder, **common)
     return st.segmented_control(knob.label, knob.ladder, width="stretch", required=True, **common)
-
-
-def _rung(knob: Knob, value: Value) -> str:
-    """A rung as people read it: rates and weights of losses as numbers, not as shares."""
-    return f"{value:g}" if isinstance(value, float) else parts.shown(knob, value)
 
 
 def follow() -> str:
