@@ -1,24 +1,11 @@
 """A heartbeat for a fragment whose work runs elsewhere: the browser asks again only after it got the last answer."""
 
+from pathlib import Path
+
 import streamlit as st
 
-JS = """
-const timers = new WeakMap()
-const busy = () => !["notRunning", undefined].includes(document.querySelector("[data-testid=stApp]")?.dataset.testScriptState)
-export default function ({ data, parentElement, setTriggerValue }) {
-  clearTimeout(timers.get(parentElement))
-  let asked = 0
-  // Not while a page is being drawn: the beat would run a part of it that may be gone by then. Asked again after a while: of two fragments
-  // that ask in one moment, Streamlit may run only one.
-  const ask = () => {
-    if (busy()) return timers.set(parentElement, setTimeout(ask, 50))
-    setTriggerValue("tick", `${data.seq}.${asked++}`)
-    timers.set(parentElement, setTimeout(ask, 1500 + data.ms))
-  }
-  if (data.live) timers.set(parentElement, setTimeout(ask, data.ms))
-  return () => clearTimeout(timers.get(parentElement))
-}
-"""
+HERE = Path(__file__).parent
+SCRIPTS = HERE / "settled.js", HERE / "ticker.js"  # joined in this order
 # An empty component would still take one gap of the column it stands in.
 CSS = """
 [data-testid="stElementContainer"]:has(.ticker) {
@@ -29,7 +16,7 @@ CSS = """
 
 HTML = '<i class="ticker"\nhidden></i>'
 
-_mount = st.components.v2.component("ticker", html=HTML, css=CSS, js=JS, isolate_styles=False)
+_mount = st.components.v2.component("ticker", html=HTML, css=CSS, js="\n".join(script.read_text("utf-8") for script in SCRIPTS), isolate_styles=False)
 
 
 def tick(live: bool, seq: int, ms: int, key: str) -> None:

@@ -262,8 +262,10 @@ class Lens {
     clearTimeout(this.asking)
     if (!this.busy || this.closed) return
     this.asking = setTimeout(() => {
-      if (!this.held && !this.timer) this.trigger("more", Date.now()) // nothing runs while a dial is turned
-      this.askForMore(this.held || this.timer ? AGAIN : 4 * AGAIN)
+      const still = !this.held && !this.timer // nothing runs while a dial is turned
+      if (still && !settled()) return this.askForMore(50)
+      if (still) this.trigger("more", Date.now())
+      this.askForMore(still ? 4 * AGAIN : AGAIN)
     }, wait)
   }
 
