@@ -104,6 +104,15 @@ def stacked(rows: list[trial.Stacked]) -> None:
         column_config={"step": "Step", "before": "Before", "after": "After", "effect": st.column_config.TextColumn("Effect", width="large")})
 
 
+def places(net: Network, layer: str, chain: tuple[Step, ...]) -> None:
+    """What each way to store which weights were kept would take, where one of them is in use."""
+    sizes = trial.places(net, layer, chain)
+    if sizes:
+        (used, least), *others = sizes.items()
+        st.caption(f"Where the kept weights belong: **{used}**, {words.size(least)}. "
+                   f"Instead: {', '.join(f'{name} {words.size(count)}' for name, count in others)}.")
+
+
 def histogram(net: Network, layer: str, chain: tuple[Step, ...]) -> None:
     """How the layer's weights are spread before and after."""
     p = trial.picture(net, layer, chain)

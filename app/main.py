@@ -89,11 +89,14 @@ with st.sidebar:
         keeping.snapshots()
     keeping.share()
     controls.measuring()
-for note in state.notes():
-    st.warning(words.plain(note))
+above = st.container()
+for note in state.told():
+    above.warning(words.plain(note))
 if said := state.passing():
     st.toast(said)
 page.run()
+for note in state.notes():
+    above.warning(words.plain(note))
 state.publish()
 st.text_input("Number of this page", key=state.stamp())
 state.drawn()

@@ -20,7 +20,7 @@ def part(draw: Callable[Asked, None]) -> Callable[Asked, None]:
     @wraps(draw)
     def by_itself(number: int, *given: Asked.args, **named: Asked.kwargs) -> None:
         if state.outdated(number) or (state.half_drawn() and not _with_the_page.get()):
-            st.rerun()
+            state.again()
         draw(*given, **named)
 
     @wraps(draw)

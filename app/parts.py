@@ -74,7 +74,7 @@ def results() -> None:
     waits = compute.waits_for_repairs(net, recipe)
     if state.remember("drawn.waiting", lambda: waits) and not waits:
         state.recall("drawn.waiting", False)
-        st.rerun()  # the repairs are made: the whole page shows them
+        state.again()  # the repairs are made: the whole page shows them
     state.recall("drawn.waiting", waits)
     costs = compute.costs(net, recipe)
     job, progress = judgement()

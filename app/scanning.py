@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 
 import streamlit as st
 
-from app import controls, parts, state, words
+from app import controls, parts, state
 from app.dials import DIALS, FIRST
 from compression.link import chain_of, chain_text
 from compression.method import Knob, Value
@@ -101,7 +101,7 @@ def _follow(link: str, along: str, there: list[str]) -> None:
         if asked.method not in there:
             raise ValueError("it has no dial to vary")
     except ValueError as error:
-        st.warning(words.plain(f"The link asks for a scan of “{link[:60]}”, which could not be read: {error}."))
+        state.note(f"The link asks for a scan of “{link[:60]}”, which could not be read: {error}.")
         return
     state.write("scan.method", asked.method)
     declared = known(asked.method)

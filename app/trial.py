@@ -14,6 +14,7 @@ from compression.apply import encode, prepared
 from compression.encoded import Encoded, Factored
 from compression.method import Value
 from compression.network import Network
+from compression.places import Bitmap, Gaps, place_sizes
 from compression.pruning.disagreement import Disagreement, disagreement
 from compression.recipe import Step, step
 from compression.registry import method, methods
@@ -109,6 +110,23 @@ def found(net: Network, layer: str, chain: tuple[Step, ...]) -> tuple[str, list[
 
     said = (type(ready).__doc__ or "").strip().splitlines()[0] if hasattr(ready, "_asdict") else ""
     return said, _kept("found", net, layer, chain, draw)
+
+
+def places(net: Network, layer: str, chain: tuple[Step, ...]) -> dict[str, int]:
+    """Bytes of each way to store which weights were kept, by its name, the one in use first; empty where none is."""
+    weight = net.layer(layer).weight
+
+    def sizes(form: Encoded) -> dict[str, int]:
+        found = next((part for name, part in form.parts() if name == "places"), None)
+        if not isinstance(found, (Bitmap, Gaps)):
+            return {}
+        kept = torch.zeros(weight.numel(), dtype=torch.bool)
+        kept[found.decode()] = True
+        others = sorted(place_sizes(kept, weight[0].numel()).items(), key=lambda pair: pair[1])
+        own = {measure.place_format(form): found.nbytes}
+        return own | {name: count for name, count in others if name not in own}
+
+    return _kept("places", net, layer, chain, sizes)
 
 
 class Corner(NamedTuple):

@@ -79,7 +79,7 @@ def box(work: Work) -> None:
 def _under_way(who: str, about: float | None) -> None:
     job = jobs.long.find(state.owner(who))
     if job is None or job.done:
-        st.rerun()  # the whole page shows what has been prepared, or that it was stopped
+        state.again()  # the whole page shows what has been prepared, or that it was stopped
     left, right = st.columns([3, 1], vertical_alignment="center")
     left.progress(*told(job.latest, job.seconds, about))
     right.button("Stop preparing", key=f"{who}.stop", on_click=job.stop, width="stretch")

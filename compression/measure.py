@@ -143,7 +143,7 @@ def place_format(form: Encoded) -> str | None:
     """The name of the way in which a pruned tensor stores where its weights belong; None where nothing is left out.
 
     Bitmap or relative index is whichever takes fewer bytes; a bitmap is one bit for each place, a relative index the
-    distance from one to the next. Compressed sparse rows (CSR) take more than either and are not used.
+    distance from one to the next. Compressed sparse rows (CSR) take more (places.place_sizes tells how much) and are not used.
     """
     for name, part in form.parts():
         if name == "places":

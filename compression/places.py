@@ -62,20 +62,52 @@ def sparse(weight: Tensor, kept: Tensor) -> Encoded:
 
 def cheapest_places(kept: Tensor) -> Encoded:
     """Which places (places,) bool are kept, in whichever way takes fewer bytes: a bitmap, or distances from one to the next."""
-    if 3 * int(kept.sum()) >= len(kept):  # a gap takes 2 bits at the least, so with more kept than that a bitmap is shorter
-        return Bitmap(Codes(kept.to(torch.uint8), 1))
-    best: tuple[int, int] | None = None
+    if 3 * int(kept.sum()) < len(kept):  # a distance takes 2 bits at the least, so with more kept than that a bitmap is shorter
+        gaps = _gaps(kept)
+        total, width = _narrowest(gaps)
+        if total < len(kept):
+            return _distances(gaps, width)
+    return Bitmap(Codes(kept.to(torch.uint8), 1))
+
+
+def place_sizes(kept: Tensor, columns: int) -> dict[str, int]:
+    """Bytes of each way to store which places (places,) bool are kept, by its name; rows of `columns` places make up the tensor.
+
+    Compressed sparse rows hold the column of each kept place and where each row begins, coordinates the place itself, each number as
+    narrow as the largest of its kind allows. Both are here to compare: distances at their best width take less than either in practice.
+    """
+    if len(kept) % columns:
+        raise ValueError(f"{len(kept)} places do not make rows of {columns}")
+    gaps, count = _gaps(kept), int(kept.sum())
+    total, width = _narrowest(gaps)
+    rows = _packed(len(kept) // columns + 1, bits.needed(count))
+    return {
+        "bitmap": _packed(len(kept), 1),
+        f"relative index, {width} bits": _packed(total // width, width),
+        "compressed sparse rows (CSR)": _packed(count, bits.needed(columns - 1)) + rows,
+        "coordinates (COO)": _packed(count, bits.needed(len(kept) - 1)),
+    }
+
+
+def _packed(count: int, width: int) -> int:
+    return -(-count * width // 8)
+
+
+def _gaps(kept: Tensor) -> Tensor:
+    """How many places lie between one that is kept and the one before it, (kept count,) int64."""
     where = kept.nonzero().flatten()
-    gaps = torch.diff(where, prepend=where.new_tensor([-1])) - 1
-    for width in range(2, bits.WIDEST + 1):
-        total = (len(gaps) + int((gaps // (2**width - 1)).sum())) * width
-        if best is None or total < best[0]:
-            best = total, width
-    if best is None or best[0] >= len(kept):
-        return Bitmap(Codes(kept.to(torch.uint8), 1))
-    skip = 2 ** best[1] - 1
+    return torch.diff(where, prepend=where.new_tensor([-1])) - 1
+
+
+def _narrowest(gaps: Tensor) -> tuple[int, int]:
+    """The fewest bits that distances take, and the width of a code that does it."""
+    return min(((len(gaps) + int((gaps // (2**width - 1)).sum())) * width, width) for width in range(2, bits.WIDEST + 1))
+
+
+def _distances(gaps: Tensor, width: int) -> Gaps:
+    skip = 2**width - 1
     skips = gaps // skip
     ends = (skips + 1).cumsum(0) - 1  # where each gap's last code stands
     codes = torch.full((int(ends[-1]) + 1 if len(ends) else 0,), skip, dtype=torch.int32)
     codes[ends] = (gaps % skip).to(torch.int32)
-    return Gaps(Codes(codes.to(torch.uint8) if best[1] <= 8 else codes, best[1]), skip)
+    return Gaps(Codes(codes.to(torch.uint8) if width <= 8 else codes, width), skip)

@@ -6,6 +6,7 @@ from app.state.heard import drawing, half_drawn, stamp, write
 from app.state.mirror import knob_key, set_focus, show_focus
 from app.state.picking import add_own, chosen_layer, chosen_network, chosen_split, open_network, titles
 from app.state.session import (
+    again,
     dial_step,
     draw,
     drawn,
@@ -29,6 +30,7 @@ from app.state.session import (
     solo,
     split,
     stand_in,
+    told,
     tried,
     value,
     version,
@@ -57,12 +59,12 @@ from app.state.shelf import (
 from app.state.widgets import change_method, suggest_repairs, switch_coding, toggle_coding, turn, turn_first, turn_repair
 
 __all__ = [
-    "HIDEABLE", "JUDGES", "OPENING", "ORIGINAL", "SCREEN", "add", "add_own", "asked", "begin", "change_method", "choose_side",
+    "HIDEABLE", "JUDGES", "OPENING", "ORIGINAL", "SCREEN", "add", "add_own", "again", "asked", "begin", "change_method", "choose_side",
     "chosen_hidden", "chosen_layer", "chosen_network", "chosen_presenting", "chosen_preset", "chosen_side", "chosen_split", "commit",
     "dial_step", "draw", "drawing", "drawn", "focus", "fold_edits", "half_drawn", "hidden", "history", "knob_key", "last_preset", "late",
     "learn", "link", "load", "network", "note", "notes", "open_network", "outdated", "owner", "passing", "picks", "pin", "presenting",
     "publish", "recall", "recipe", "redo", "release_pins", "remember", "remove", "reset", "restore", "set_focus", "set_recipe", "shadow",
     "shelf", "show_focus", "show_preset", "show_sides", "shown", "side_recipe", "side_word", "sides", "solo", "split", "stamp", "stand_in",
-    "suggest_repairs", "swap", "switch_coding", "switch_solo", "take", "titles", "toggle_coding", "tried", "turn", "turn_first", "turn_repair",
-    "undo", "value", "version", "wanted", "with_whole", "write",
+    "suggest_repairs", "swap", "switch_coding", "switch_solo", "take", "titles", "toggle_coding", "told", "tried", "turn", "turn_first",
+    "turn_repair", "undo", "value", "version", "wanted", "with_whole", "write",
 ]

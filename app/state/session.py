@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import replace
-from typing import Any
+from typing import Any, NoReturn
 
 import streamlit as st
 
@@ -99,15 +99,31 @@ def owner(job: str) -> str:
 
 
 def note(text: str) -> None:
-    """Something to be told on the next page that is drawn."""
+    """Something to be told above the page, until a person does something."""
     st.session_state.notes.append(text)
 
 
+def told() -> list[str]:
+    """What is told from the beginning of a run: all that was said since a person last did something."""
+    if not recall("unasked", False):
+        st.session_state.told = []
+    notes()
+    return st.session_state.told
+
+
 def notes() -> list[str]:
-    """What could not be read from a link or a file, told once."""
-    told, st.session_state.notes = st.session_state.notes, []
-    told = [note if len(note) <= LONGEST_NOTE else f"{note[:LONGEST_NOTE]} …." for note in told]
-    return told if len(told) <= NOTES else [*told[:NOTES], f"The link has {len(told) - NOTES} more parts that could not be read."]
+    """What could not be read from a link or a file and is not told yet."""
+    new, st.session_state.notes = st.session_state.notes, []
+    new = [note if len(note) <= LONGEST_NOTE else f"{note[:LONGEST_NOTE]} …." for note in new]
+    new = new if len(new) <= NOTES else [*new[:NOTES], f"The link has {len(new) - NOTES} more parts that could not be read."]
+    st.session_state.told = [*st.session_state.told, *new]
+    return new
+
+
+def again() -> NoReturn:
+    """Run the whole page, though no person asked for it."""
+    st.session_state.unasked = True
+    st.rerun()
 
 
 def passing() -> str:

@@ -56,7 +56,7 @@ def follow() -> str:
         put(*from_words(link))
         return link.split(".")[0]
     except ValueError as error:
-        st.warning(words.plain(f"The link asks for the training “{link[:60]}”, which could not be read: {error}."))
+        state.note(f"The link asks for the training “{link[:60]}”, which could not be read: {error}.")
         return ""
 
 

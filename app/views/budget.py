@@ -22,8 +22,6 @@ def show() -> None:
         st.info("This network was opened without data, so there are no answers to compare. Open a data file beside it.")
         return
     asked = asking.show()
-    for note in state.notes():
-        st.warning(words.plain(note))
     _found(asked)
 
 

@@ -17,8 +17,6 @@ def show() -> None:
     there = sides.offered()
     chosen = sides.chosen(there)
     state.show_sides(chosen)
-    for note in state.notes():
-        st.warning(words.plain(note))
     left, middle, right = st.columns([6, 2, 6], vertical_alignment="bottom")
     for which, column in enumerate((left, right)):
         column.selectbox("AB"[which], list(there), key=f"side.{'ab'[which]}", format_func=lambda side: there[side].title,

@@ -2,7 +2,7 @@
 
 import streamlit as st
 
-from app import bench, contrast, emptied, pace, papers, state, trial, waiting, whole, words
+from app import bench, contrast, emptied, pace, papers, state, trial, waiting, whole
 from app.bench import FAMILY, FIRST
 from app.readiness import Wanted
 from compression.link import chain_of, chain_text
@@ -75,7 +75,7 @@ def _follow(link: str) -> None:
         if not all(s.on for s in (*before, last)):
             raise ValueError("a step that is switched off has nothing to show")
     except ValueError as error:
-        st.warning(words.plain(f"The link asks for the method “{link[:60]}”, which could not be read: {error}."))
+        state.note(f"The link asks for the method “{link[:60]}”, which could not be read: {error}.")
         return
     state.recall("stack", tuple(before))
     bench.put(last)
@@ -103,6 +103,7 @@ def _tried(layer: str, chain: tuple[Step, ...]) -> bool:
     bench.cards(net, layer, chain)
     if len(chain) > 1:
         bench.stacked(rows)
+    bench.places(net, layer, chain)
     bench.histogram(net, layer, chain)
     st.button("Use this chain for the layer", on_click=state.set_recipe, args=(state.with_whole(layer, chain),),
               help="Pins the layer in the recipe on screen. Explore then shows it among the others.")
