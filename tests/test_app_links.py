@@ -98,6 +98,14 @@ HOSTILE = {
 }
 
 
+def test_a_note_stays_until_a_person_does_something():
+    at = opened(net="nothing")
+    told = [w.value for w in at.warning]
+    at.session_state["unasked"] = True  # as state.again leaves it, for example when a preparation ended
+    assert told and [w.value for w in at.run().warning] == told
+    assert not put(at, "dial.sparsity", 0.9).warning
+
+
 @pytest.mark.parametrize("link", HOSTILE.values(), ids=HOSTILE)
 def test_a_hostile_link_gets_a_sentence_and_a_working_page(link):
     at = healthy(opened(**link))

@@ -33,7 +33,7 @@ def begin(first: str | None, trouble: str | None) -> None:
     if "recipe" in ss:
         return
     words = {key: st.query_params[key] for key in st.query_params}
-    ss.owner, ss.version, ss.notes, ss.told, ss.own = uuid.uuid4().hex, 0, [trouble] if trouble else [], [], [first] if first else []
+    ss.owner, ss.version, ss.notes, ss.above, ss.own = uuid.uuid4().hex, 0, [trouble] if trouble else [], [], [first] if first else []
     ss.history, ss.picks, ss.presenting = History(), (), words.get("present") == "1"
     ss.asked, ss.adds, ss.added = words, {}, {}
     compute.arrive(ss.owner)

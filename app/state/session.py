@@ -106,9 +106,9 @@ def note(text: str) -> None:
 def told() -> list[str]:
     """What is told from the beginning of a run: all that was said since a person last did something."""
     if not recall("unasked", False):
-        st.session_state.told = []
+        st.session_state.above = []
     notes()
-    return st.session_state.told
+    return st.session_state.above
 
 
 def notes() -> list[str]:
@@ -116,7 +116,7 @@ def notes() -> list[str]:
     new, st.session_state.notes = st.session_state.notes, []
     new = [note if len(note) <= LONGEST_NOTE else f"{note[:LONGEST_NOTE]} …." for note in new]
     new = new if len(new) <= NOTES else [*new[:NOTES], f"The link has {len(new) - NOTES} more parts that could not be read."]
-    st.session_state.told = [*st.session_state.told, *new]
+    st.session_state.above = [*st.session_state.above, *new]
     return new
 
 
