@@ -212,19 +212,32 @@ def curves(layers: Sequence[str], rungs: Sequence[str], accuracy: np.ndarray, ha
 def ladder(labels: Sequence[str], sizes: Sequence[float], sqnr: Sequence[float], here: int | None, dial: str,
            trained: int | None = None) -> go.Figure:
     """One dial from end to end: the layer's bytes against its error, a dot a rung, the present one marked; trained: bytes before."""
-    kb, finite = np.asarray(sizes) / 1e3, np.array([s if np.isfinite(s) else np.nan for s in sqnr])
-    dots = {"type": "scatter", "x": kb, "y": finite, "cliponaxis": False, "mode": "lines+markers+text", "text": list(labels),
+    shown = np.isfinite(sqnr)  # a rung that changes nothing has no error to be drawn at
+    kb, error = np.asarray(sizes)[shown] / 1e3, np.asarray(sqnr)[shown]
+    at = None if here is None or not shown[here] else int(shown[:here].sum())
+    dots = {"type": "scatter", "x": kb, "y": error, "cliponaxis": False, "mode": "lines+markers+text",
+            "text": _apart(np.asarray(labels)[shown], kb, error, at), "hovertext": list(np.asarray(labels)[shown]),
             "textposition": "top center", "textfont": {"size": 10}, "line": {"color": NEW}, "marker": {"size": 7},
-            "hovertemplate": "%{text}: %{x:,.2f} KB, %{y:.1f} dB<extra></extra>"}
-    marked = [{"type": "scatter", "x": [kb[here]], "y": [finite[here]], "mode": "markers", "hoverinfo": "skip",
-               "marker": {"size": 15, "symbol": "diamond", "color": GONE}}] if here is not None and np.isfinite(finite[here]) else []
+            "hovertemplate": "%{hovertext}: %{x:,.2f} KB, %{y:.1f} dB<extra></extra>"}
+    marked = [{"type": "scatter", "x": [kb[at]], "y": [error[at]], "mode": "markers", "hoverinfo": "skip",
+               "marker": {"size": 15, "symbol": "diamond", "color": GONE}}] if at is not None else []
     return _figure("What does each setting cost?", "layer (KB)", "SQNR (dB), higher is closer", [dots, *marked],
                    subtitle=f"{dial}, from end to end", xaxis_rangemode="tozero", **_trained(trained, kb))
 
 
+def _apart(labels: np.ndarray, x: np.ndarray, y: np.ndarray, first: int | None) -> list[str]:
+    """The labels, but for those that would lie on one that is written; the first is always written."""
+    wide, high = max(float(x.max(initial=0)), 1e-9), max(float(np.ptp(y)) if len(y) else 0, 1e-9)
+    written: list[int] = []
+    for i in ([first] if first is not None else []) + list(range(len(labels))):
+        if all(abs(x[i] - x[j]) > 0.1 * wide or abs(y[i] - y[j]) > 0.08 * high for j in written):
+            written.append(i)
+    return [str(label) if i in written else "" for i, label in enumerate(labels)]
+
+
 def _trained(trained: int | None, kb: np.ndarray) -> dict[str, object]:
     """A line where the layer takes as many bytes as before, where a rung comes near: beyond it nothing is saved."""
-    if trained is None or kb.max() < 0.7 * trained / 1e3:
+    if trained is None or kb.max(initial=0) < 0.7 * trained / 1e3:
         return {}
     return {"shapes": [{"type": "line", "x0": trained / 1e3, "x1": trained / 1e3, "yref": "paper", "y0": 0, "y1": 1,
                         "line": {"color": OLD, "width": 1.5, "dash": "dot"}}],

@@ -14,7 +14,7 @@ from compression.apply import encode, prepared
 from compression.encoded import Encoded, Factored
 from compression.method import Value
 from compression.network import Network
-from compression.places import Bitmap, Gaps, place_sizes
+from compression.places import Bitmap, Gaps, Sparse, place_sizes
 from compression.pruning.disagreement import Disagreement, disagreement
 from compression.recipe import Step, step
 from compression.registry import method, methods
@@ -117,13 +117,12 @@ def places(net: Network, layer: str, chain: tuple[Step, ...]) -> dict[str, int]:
     weight = net.layer(layer).weight
 
     def sizes(form: Encoded) -> dict[str, int]:
-        found = next((part for name, part in form.parts() if name == "places"), None)
-        if not isinstance(found, (Bitmap, Gaps)):
+        if not (isinstance(form, Sparse) and isinstance(form.places, (Bitmap, Gaps))):
             return {}
         kept = torch.zeros(weight.numel(), dtype=torch.bool)
-        kept[found.decode()] = True
+        kept[form.places.decode()] = True
         others = sorted(place_sizes(kept, weight[0].numel()).items(), key=lambda pair: pair[1])
-        own = {measure.place_format(form): found.nbytes}
+        own = {measure.place_format(form): form.places.nbytes}
         return own | {name: count for name, count in others if name not in own}
 
     return _kept("places", net, layer, chain, sizes)
