@@ -133,7 +133,8 @@ def visit(chromium):
         context.set_default_timeout(PATIENCE)
         context.add_init_script(script)
         page = context.new_page()
-        page.errors, page.outside = [], []
+        page.errors, page.outside, page.asked = [], [], []
+        page.on("websocket", lambda socket: socket.on("framesent", lambda message: page.asked.append(message)))
         visits.append((page, context, server))
 
         def console(message):
