@@ -70,6 +70,7 @@ page = st.navigation(
     ],
     position="top",
 )
+state.recall("page", page.url_path)
 waiting.stand_in()
 if page.title == "Explore":
     explore.ahead()

@@ -6,6 +6,7 @@ from html import escape
 from typing import NamedTuple
 
 from app import words
+from compression.search import front
 
 A, B, OLD = "#0072B2", "#D55E00", "#767676"
 STYLE = """
@@ -51,6 +52,7 @@ class Report(NamedTuple):
     sides: tuple[str, str]  # titles of A and B
     rows: Sequence[tuple[str, str, str, str]]  # what, A, B, B − A
     dots: Sequence[Dot]
+    studied: Sequence[Dot]  # what a study of the same network on the same data measured
     measure: str  # of the dots: "accuracy on 5,000 validation images"
     bars: Sequence[Bar]
     cards: Sequence[str]  # HTML, as gallery writes it
@@ -76,8 +78,11 @@ def html(r: Report, today: date) -> str:
         f"<h1>{escape(r.network)}: {escape(r.sides[1])} against {escape(r.sides[0])}</h1>", f"<p><b>{escape(r.claim)}</b></p>",
         f"<section><table><tr>{head}</tr>{rows}</table></section>",
     ]
-    charts = [f"<section><h2>What does smaller cost?</h2>{tradeoff(r.dots)}<p class=small>{escape(r.measure)}; bars: 95 % intervals.</p></section>"
-              if len(r.dots) > 1 else "", f"<section><h2>Where in the model?</h2>{layers(r.bars)}</section>" if r.bars else ""]
+    studied = f" Small dots: the {len(r.studied)} recipes studied on Trade-off; line: the best of them up to each size." if r.studied else ""
+    charts = [f"<section><h2>{title}</h2>{drawn}</section>" for title, drawn, there in (
+        ("What does smaller cost?", f"{tradeoff(r.dots, r.studied)}<p class=small>{escape(r.measure)}; bars: 95 % intervals.{studied}</p>",
+         len(r.dots) > 1),
+        ("Where in the model?", layers(r.bars) if r.bars else "", r.bars)) if there]
     parts.append(f'<div class="two">{"".join(charts)}</div>')
     if r.cards:
         grid = f'<div class="cards{" wide" if r.wide else ""}">{"".join(r.cards)}</div>'
@@ -94,11 +99,12 @@ def html(r: Report, today: date) -> str:
             f"<p class=small>Shrinkscope, {today.isoformat()}</p></body></html>")
 
 
-def tradeoff(dots: Sequence[Dot]) -> str:
-    """Accuracy against the size of the file, both axes over what is shown, as SVG."""
+def tradeoff(dots: Sequence[Dot], studied: Sequence[Dot] = ()) -> str:
+    """Accuracy against the size of the file, both axes over what is shown, as SVG: dots by name, and the front of what was studied."""
     wide, high, left, bottom = 360, 230, 42, 34
-    top = 1.08 * max(d.kb for d in dots)
-    least, most = min(d.low for d in dots), max(d.high for d in dots)
+    every = [*dots, *studied]
+    top = 1.08 * max(d.kb for d in every)
+    least, most = min(d.low for d in every), max(d.high for d in every)
     least, most = least - 0.05 * (most - least or 1), most + 0.08 * (most - least or 1)
 
     def x(kb: float) -> float:
@@ -113,6 +119,10 @@ def tradeoff(dots: Sequence[Dot]) -> str:
         lines.append(f'<line x1="{left}" x2="{wide - 8}" y1="{y(value):.1f}" y2="{y(value):.1f}" stroke="#e6e8eb"/>'
                      f'<text x="{left - 4}" y="{y(value) + 3:.1f}" text-anchor="end">{100 * value:.1f}</text>'
                      f'<text x="{x(kb):.1f}" y="{high - bottom + 14}" text-anchor="middle">{kb:,.0f}</text>')
+    best = front(studied, lambda d: d.kb, lambda d: d.value)
+    steps = "".join(f"{f'H{x(d.kb):.1f}V' if i else f'M{x(d.kb):.1f} '}{y(d.value):.1f}" for i, d in enumerate(best))
+    lines.append(f'<path d="{steps}" fill="none" stroke="{OLD}"/>' if best else "")
+    lines += [f'<circle cx="{x(d.kb):.1f}" cy="{y(d.value):.1f}" r="2" fill="{d.color}"><title>{escape(d.title)}</title></circle>' for d in studied]
     for d in dots:
         near_end = d.kb > 0.7 * top
         lines.append(f'<line x1="{x(d.kb):.1f}" x2="{x(d.kb):.1f}" y1="{y(d.low):.1f}" y2="{y(d.high):.1f}" stroke="{d.color}"/>'

@@ -3,11 +3,10 @@ const timers = new WeakMap()
 
 export default function ({ data, parentElement, setTriggerValue }) {
   clearTimeout(timers.get(parentElement))
-  const drawn = performance.now()
   let asked = 0
   // Asked again after a while: of two parts that ask in one moment, Streamlit may run only one.
   const ask = () => {
-    if (!settled(drawn)) return timers.set(parentElement, setTimeout(ask, 50))
+    if (!settled(data.page)) return timers.set(parentElement, setTimeout(ask, 50))
     setTriggerValue("tick", `${data.seq}.${asked++}`)
     timers.set(parentElement, setTimeout(ask, 1500 + data.ms))
   }

@@ -4,6 +4,8 @@ from pathlib import Path
 
 import streamlit as st
 
+from app import state
+
 HERE = Path(__file__).parent
 SCRIPTS = HERE / "settled.js", HERE / "ticker.js"  # joined in this order
 # An empty component would still take one gap of the column it stands in.
@@ -24,4 +26,4 @@ def tick(live: bool, seq: int, ms: int, key: str) -> None:
 
     `seq` must differ from one run to the next (a counter of runs, for example): it is what wakes the browser.
     """
-    _mount(key=key, data={"live": live, "seq": seq, "ms": ms}, on_tick_change=lambda: None)
+    _mount(key=key, data={"live": live, "seq": seq, "ms": ms, "page": state.page()}, on_tick_change=lambda: None)

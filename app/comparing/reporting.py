@@ -2,7 +2,7 @@
 
 import platform
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import date
 
 import torch
@@ -11,6 +11,7 @@ from app import compute, gallery, report, state, words
 from app.comparing import said
 from app.comparing.sides import Known
 from app.report import Bar, Dot, Report
+from app.studying.axes import Row
 from compression.compare import WORSE, Comparison, places
 from compression.data import Data
 from compression.evaluate import Answers
@@ -23,6 +24,7 @@ LAYERS, CARDS, LONGEST = 10, 12, 1_200
 def prepared(a: Known, b: Known, found: Comparison, data: Data, told: tuple[Answers, Answers], claim: str, same_layers: bool) -> Callable[[], str]:
     """What writes the report when it is asked for."""
     link, _ = state.link()
+    studied = _studied(b, data)
 
     def write() -> str:
         worse = places(found, *told, WORSE)
@@ -30,7 +32,7 @@ def prepared(a: Known, b: Known, found: Comparison, data: Data, told: tuple[Answ
         q = found.quality
         name = "accuracy" if q.accuracy else "agreement with the original"
         return report.html(Report(
-            b.side.net.title, claim.replace("**", ""), (a.side.title, b.side.title), said.table(a, b, found), _dots(a, b, data),
+            b.side.net.title, claim.replace("**", ""), (a.side.title, b.side.title), said.table(a, b, found), _dots(a, b, data), studied,
             f"{name.capitalize()} on {words.examples(data.kind, data.split, q.n, q.of)} of {data.name}", _bars(a, b) if same_layers else (),
             [gallery.text_card(*c) if wide else gallery.image_card(*c) for c in made], wide, (_recipe(a), _recipe(b)), link,
             _facts(a, b, found, data)), date.today())
@@ -54,6 +56,13 @@ def _dots(a: Known, b: Known, data: Data) -> list[Dot]:
         best = known.quality.accuracy or known.quality.agreement
         found.append(Dot(letter, known.costs.file_bytes / 1e3, *best, color))
     return found
+
+
+def _studied(b: Known, data: Data) -> list[Dot]:
+    """What the last study on Trade-off measured, where it was of B's network and these examples; its controls are left out."""
+    rows: Sequence[Row] = state.remember("studied", dict).get((b.side.net.digest, data.digest), ())
+    best = [(row, row.point.quality.accuracy or row.point.quality.agreement) for row in rows if not row.control]
+    return [Dot(row.said, row.point.file_bytes / 1e3, *share, report.OLD) for row, share in best]
 
 
 def _bars(a: Known, b: Known) -> list[Bar]:

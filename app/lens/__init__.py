@@ -8,6 +8,7 @@ from typing import Any
 
 import streamlit as st
 
+from app import state
 from app.dials import DIALS
 from app.lens import work
 from app.lens.ladder import Array
@@ -44,7 +45,7 @@ def show(net: Network, layer: str, recipe: Recipe, owner: str, key: str, on_comm
     found = work.find(net, layer, steps, owner, VIEWS[view])
     read, numbers = pack(found.tables) if found.tables else ({"layer": layer}, None)
     read |= {"view": view, "heard": st.session_state.get(f"{key}.heard", 0), "busy": found.busy, "error": found.error,
-             "locked": recipe.is_locked(layer), "largest": work.largest(net)}
+             "locked": recipe.is_locked(layer), "largest": work.largest(net), "page": state.page()}
 
     def turn() -> None:
         asked = st.session_state[key]["turn"]

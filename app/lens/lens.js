@@ -36,7 +36,6 @@ class Lens {
     const other = told.layer !== this.layer
     if (other) this.letGo()
     Object.assign(this, { send, trigger }, told)
-    this.drawn = performance.now()
     this.view ??= view // from then on the person's
     this.turns = Math.max(this.turns ?? 0, heard)
     if (parts) this.take(heard, other)
@@ -264,7 +263,7 @@ class Lens {
     if (!this.busy || this.closed) return
     this.asking = setTimeout(() => {
       const still = !this.held && !this.timer // nothing runs while a dial is turned
-      if (still && !settled(this.drawn)) return this.askForMore(50)
+      if (still && !settled(this.page)) return this.askForMore(50)
       if (still) this.trigger("more", Date.now())
       this.askForMore(still ? 4 * AGAIN : AGAIN)
     }, wait)

@@ -98,6 +98,11 @@ def owner(job: str) -> str:
     return f"{st.session_state.owner}.{job}"
 
 
+def page() -> str:
+    """The path of the page on screen, without the slash: empty for the first one."""
+    return st.session_state.get("page", "")
+
+
 def note(text: str) -> None:
     """Something to be told above the page, until a person does something."""
     st.session_state.notes.append(text)

@@ -34,6 +34,7 @@ def _study(asked: Asked) -> None:
         left.markdown(":small[These recipes keep the pins, locks and other settings there were when this page was first opened. "
                       "The recipe on screen has others now.]")
         right.button("Study what is on screen", key="study.rebase", on_click=controls.take_base, width="stretch")
+    state.recall("studied", {(state.network().digest, state.network().data[state.split()].digest): found.rows})  # for a report
     seen = picture.view(found, *picture.pickers())
     rows = table.lines(seen)
     rulers = table.rulers(rows, seen) if len(rows) > 1 else []

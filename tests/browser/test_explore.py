@@ -4,7 +4,6 @@ import re
 
 import pytest
 from explore_page import FILLED, OPENING, PATIENCE, SMALL, drawn, go, numbers, press, said, series, shows
-from streamlit.proto.BackMsg_pb2 import BackMsg
 
 from compression.link import from_link
 from compression.recipe import Recipe, step
@@ -127,21 +126,31 @@ def test_a_scan_fills_stops_and_pins(visit, server, settled):
     assert numbers(other, "scan-heat", 0) == kept
 
 
-LATE = """window.WebSocket = class extends WebSocket {
-  set onmessage(hear) { super.onmessage = message => setTimeout(() => hear(message), window.late ? 2500 : 0) }
-}"""
+APP = """<div data-testid="stApp" data-test-script-state="notRunning"><button>Undo</button>
+<a data-testid="stTopNavLink" href="/">Explore</a><a data-testid="stTopNavLink" href="/budget">Budget</a></div>"""
 
 
-def test_nothing_is_asked_for_the_page_before_once_another_one_is_asked_for(visit, server):
-    """Coming after the order for another page, it would take that one away again."""
-    page = visit(server, path="/?net=vit&layer=blocks.2.mlp.up", script=LATE)
-    drawn(page, "lens")
-    page.evaluate("window.late = true")  # longer than lens and sentence wait before they ask again
-    page.locator('[data-testid="stTopNavLink"]', has_text="Trade-off").click()
-    page.get_by_role("heading", name="Trade-off", level=1).wait_for(timeout=PATIENCE)
-    pages = [message.rerun_script.page_script_hash for message in map(BackMsg.FromString, page.asked) if message.HasField("rerun_script")]
-    after = pages[pages.index(pages[-1]):]
-    assert set(after) == {pages[-1]} and pages[0] != pages[-1], pages
+def test_a_page_asks_for_nothing_once_another_one_is_pressed(chromium):
+    """A question that comes after the order for another page would take that one away again."""
+    page = chromium.new_page()
+    page.route("**/*", lambda route: route.fulfill(body=APP, content_type="text/html"))
+    page.goto("http://app.example/")
+    page.add_script_tag(path="app/chart/settled.js")
+    page.evaluate("document.addEventListener('click', event => event.preventDefault())")
+
+    def may_ask() -> list[str]:
+        return page.evaluate("['', 'budget', 'train'].filter(settled)")
+
+    assert may_ask() == ["", "budget", "train"]
+    page.get_by_text("Budget").click()
+    assert may_ask() == ["budget"]
+    page.get_by_text("Explore").click()
+    assert may_ask() == [""]
+    page.get_by_role("button").click()
+    assert may_ask() == ["", "budget", "train"]
+    page.evaluate("document.querySelector('[data-testid=stApp]').dataset.testScriptState = 'running'")
+    assert may_ask() == []
+    page.close()
 
 
 def test_nothing_is_wider_than_a_phone(visit, server, settled):

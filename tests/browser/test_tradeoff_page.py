@@ -71,3 +71,12 @@ def test_measured_recipes_are_selected_loaded_and_brushed(visit, server, settled
     page.wait_for_function(f"() => ({FAINT})() === 30", timeout=PATIENCE)
     page.get_by_role("button", name="Clear", exact=True).click()
     page.wait_for_function(f"() => ({FAINT})() === 0", timeout=PATIENCE)
+
+    page.locator('[data-testid="stTopNavLink"]', has_text="Compare").click()
+    report = page.get_by_role("button", name="Download the report")
+    report.wait_for(timeout=PATIENCE)
+    settled(page)
+    with page.expect_download(timeout=PATIENCE) as found:
+        report.click()
+    text = found.value.path().read_text("utf-8")
+    assert "the 36 recipes studied on Trade-off" in text and text.count("<title>") == 1 + 36, "each dot says its recipe"
