@@ -49,6 +49,8 @@ def show(net: Network, layer: str, recipe: Recipe, owner: str, key: str, on_comm
 
     def turn() -> None:
         asked = st.session_state[key]["turn"]
+        if int(asked["n"]) <= st.session_state.get(f"{key}.heard", 0):
+            return  # said twice
         which, at = asked["dial"], int(asked["rung"])
         here = place(steps, which)
         if asked["layer"] == layer and 0 <= at < len(ladder(steps[here])):

@@ -37,6 +37,7 @@ class Lens {
     if (other) this.letGo()
     Object.assign(this, { send, trigger }, told)
     this.view ??= view // from then on the person's
+    this.heard = heard
     this.turns = Math.max(this.turns ?? 0, heard)
     if (parts) this.take(heard, other)
     this.root.dataset.state = parts ? "ready" : "waiting"
@@ -255,6 +256,17 @@ class Lens {
     this.turns += 1
     this.sent = { n: this.turns, layer: this.layer, dial: name, rung }
     this.trigger("turn", this.sent)
+    this.sayAgain()
+  }
+
+  // Of two questions that wait for the server, Streamlit may forget the first: what was not heard is said again, and is heard once.
+  sayAgain() {
+    clearTimeout(this.saying)
+    this.saying = setTimeout(() => {
+      if (!this.sent || this.sent.n <= this.heard || this.closed) return
+      if (settled(this.page)) this.trigger("turn", this.sent)
+      this.sayAgain()
+    }, 4 * AGAIN)
   }
 
   // While a job is at work: an answer that brings nothing new is not handed on by Streamlit, so that it is asked again anyway.
@@ -272,6 +284,7 @@ class Lens {
   close() {
     this.closed = true
     clearTimeout(this.asking)
+    clearTimeout(this.saying)
     clearTimeout(this.timer?.id)
     cancelAnimationFrame(this.wanted)
     this.observer.disconnect()

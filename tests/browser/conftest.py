@@ -119,18 +119,19 @@ def chromium(tmp_path_factory):
 
 @pytest.fixture
 def visit(chromium):
-    """visit(server, path="/", scheme="light") opens a page in a fresh profile and waits until it has settled.
+    """visit(server, path="/", scheme="light") opens a page in a fresh profile, `script` before all others, and waits until it has settled.
 
     At the end of the test the page must have logged no error, asked no other machine for anything, and left no
     complaint in the server's log. A test that provokes an error clears `page.errors`.
     """
     visits = []
 
-    def open_page(server: Server, path: str = "/", scheme: str = "light", width: int = 1280, height: int = 900):
+    def open_page(server: Server, path: str = "/", scheme: str = "light", width: int = 1280, height: int = 900, script: str = ""):
         context = chromium.new_context(
             viewport={"width": width, "height": height}, color_scheme=scheme, reduced_motion="reduce"
         )
         context.set_default_timeout(PATIENCE)
+        context.add_init_script(script)
         page = context.new_page()
         page.errors, page.outside = [], []
         visits.append((page, context, server))

@@ -239,6 +239,26 @@ def test_the_threshold_and_the_cut_can_be_dragged_in_the_picture(lens):
     assert "('rank', 0.25)" in told(page)
 
 
+LOSE = """window.lost = 0
+window.WebSocket = class extends WebSocket {
+  send(message) {
+    if (!window.lost && new TextDecoder("latin1").decode(message).includes('"event":"turn"')) return void window.lost++
+    super.send(message)
+  }
+}"""
+
+
+def test_a_release_that_gets_lost_is_said_again_and_heard_once(lens):
+    page = lens("400k", script=LOSE)
+    grab(page)
+    page.mouse.move(*(lambda b: (b["x"] + 0.9 * b["width"], b["y"] + 10))(dial(page).bounding_box()), steps=5)
+    page.mouse.up()
+    page.wait_for_function("window.lost")
+    wait_until_told(page, 1)
+    page.wait_for_timeout(4000)
+    wait_until_told(page, 1)
+
+
 def test_python_moves_it_without_an_echo(lens, settled):
     page = lens("400k")
     grab(page)
