@@ -27,6 +27,7 @@ STYLE = """<style>
 [data-testid="stTopNavLink"]:focus-visible {outline: 2px solid var(--st-primary-color, currentColor); outline-offset: -2px}
 .st-key-cards [data-testid="stMetricDelta"] {font-size: .8rem}
 .st-key-cards [data-testid="stMetric"] > div {padding: .8rem}
+.st-key-badges [data-testid="stMetric"] > div {padding: .6rem}
 @media (max-width: 75rem) {
     .st-key-cards [data-testid="stColumn"] {min-width: 11rem; flex: 1 1 11rem}
     .st-key-solo-switch [data-testid="stIconMaterial"], .st-key-unpin [data-testid="stIconMaterial"] {display: none}

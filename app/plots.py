@@ -226,7 +226,11 @@ def ladder(labels: Sequence[str], sizes: Sequence[float], sqnr: Sequence[float],
 
 
 def _apart(labels: np.ndarray, x: np.ndarray, y: np.ndarray, first: int | None) -> list[str]:
-    """The labels, but for those that would lie on one that is written; the first is always written."""
+    """The labels, but for those that would lie on one that is written; the first is always written.
+
+    >>> _apart(np.array(["a", "b", "c"]), np.array([0.0, 1.0, 20.0]), np.array([0.0, 0.1, 5.0]), 1)
+    ['', 'b', 'c']
+    """
     wide, high = max(float(x.max(initial=0)), 1e-9), max(float(np.ptp(y)) if len(y) else 0, 1e-9)
     written: list[int] = []
     for i in ([first] if first is not None else []) + list(range(len(labels))):

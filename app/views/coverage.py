@@ -30,9 +30,9 @@ def _list() -> None:
     runs = sum(n for badge, n in counts.items() if badge in coverage.RUNS)
     st.markdown(f"**{runs} of {len(every)}** techniques of O’Neill’s survey, of the years since, and a few beside run here on any trained network. "
                 "Badges are worked out from what the library has; what is not built yet says so. Click a name to open its method.")
-    with st.container(horizontal=True):
+    with st.container(horizontal=True, gap="xsmall", key="badges"):
         for badge, count in counts.items():
-            st.metric(f"{GLYPHS[badge]} {badge}", f"{count}", border=True, width=154)
+            st.metric(f"{GLYPHS[badge]} {badge}", f"{count}", border=True, width=142)
     st.caption(" · ".join(f"{GLYPHS[badge]} {MEANING[badge]}" for badge in counts))
     badges = st.pills("Badge", list(counts), selection_mode="multi", key="coverage.badges", persist_state="session", width="stretch",
                       format_func=lambda b: f"{GLYPHS[b]} {b}")
