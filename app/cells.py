@@ -48,12 +48,12 @@ def note(cell: Cell | None, ranked: bool) -> str:
     if cell.refused:
         return "–"
     number = cell.nats if ranked else 100 * cell.drop
-    return "" if number != number else f"{number:.1f}" if not ranked else "<.01" if number < 0.01 else f"{number:.2g}"
+    return "" if number != number else words.tenths(number) if not ranked else "<.01" if number < 0.01 else f"{number:.2g}"
 
 
 def said(cell: Cell) -> str:
     """A cell's drop with its interval, and what it saves."""
-    return f"{100 * cell.drop:.1f} ± {100 * cell.half:.1f} points, saves {words.size(cell.saved_bytes)}"
+    return f"{words.tenths(100 * cell.drop)} ± {100 * cell.half:.1f} points, saves {words.size(cell.saved_bytes)}"
 
 
 def counted(found: Scan, split: str) -> str:
@@ -68,8 +68,8 @@ def seen(found: Scan, label: str, safe: Mapping[str, Value], allowed: float) -> 
         return f"{len(found.cells)} cells, none measured yet: darker ones moved the answers more."
     worst = max(measured, key=lambda c: c.drop)
     rows = len({c.layer for c in found.cells})
-    return (f"{worst.layer} loses most: {100 * worst.drop:.1f} ± {100 * worst.half:.1f} points in its worst cell. {len(safe)} of {rows} rows have a "
-            f"setting along {label.lower()} that loses at most {words.allowed(allowed)}.")
+    return (f"{worst.layer} loses most: {words.tenths(100 * worst.drop)} ± {100 * worst.half:.1f} points in its worst cell. {len(safe)} of {rows} "
+            f"rows have a setting along {label.lower()} that loses at most {words.allowed(allowed)}.")
 
 
 def progress(found: Scan | None, seconds: float) -> tuple[float, str]:

@@ -19,14 +19,24 @@ def asked(progress: Progress) -> str:
     return words.examples(state.network().data[q.split].kind, q.split, q.n, q.of, q.estimated)
 
 
-def cards(measuring: bool, progress: Progress | None) -> None:
-    """Cards of answers that changed, the newly wrong first: those of the first examples at once, then those of all."""
+def cards(measuring: bool, progress: Progress | None, of: str) -> None:
+    """Cards of answers that changed, the newly wrong first: those of the first examples at once, then those of all.
+
+    of: the setting on screen. Until its answers arrive those of the setting before stay, faded, and say whose they are.
+    """
+    whose = (state.network().digest, state.split())
     if progress is None:
-        st.markdown("Measuring…" if measuring else "Without data there are no answers to compare. Open a data file beside the network.")
+        before = state.remember("gallery", lambda: None)
+        if measuring and before and before[0] == whose:
+            st.html(gallery.faded(before[1], f"Answers for {before[2]}. Those for {of} are being measured…"))
+        else:
+            st.markdown("Measuring…" if measuring else "Without data there are no answers to compare. Open a data file beside the network.")
         return
     found, wide = gallery.changed_cards(state.network().data[progress.quality.split], progress, gallery.CARDS)
     made = [gallery.text_card(*c) if wide else gallery.image_card(*c) for c in found]
-    st.html(gallery.page(made, wide) if found else f"No answer changed on {asked(progress)}.")
+    shown = gallery.page(made, wide, f"Answers for {of}.") if found else f"No answer changed on {asked(progress)}."
+    state.recall("gallery", (whose, gallery.page(made, wide), of) if found else None)
+    st.html(shown)
 
 
 def explained(newest: Callable[[], Progress | None]) -> None:

@@ -7,6 +7,7 @@ import plotly.graph_objects as go
 
 from app.plots import BEST, FOURTH, GONE, NEW, OLD
 from app.plots import _figure as figure
+from app.plots_cells import cells
 
 DIVERGING = [[0, NEW], [0.5, "#FFFFFF"], [1, GONE]]
 NOTHING = "rgba(118,118,118,0.35)"  # behind entries that are gone
@@ -150,10 +151,8 @@ def pairs_of_bits(bits: Sequence[int], good: np.ndarray, measure: str) -> go.Fig
     """Per cent right by bits of weights, downwards, and of activations; nan where not measured yet. good: (widths, widths)."""
     names = [f"{b} bits" for b in bits]
     text = [["" if np.isnan(v) else f"{v:.1f}" for v in row] for row in good]
-    cells = {"type": "heatmap", "z": good, "x": names, "y": names, "colorscale": "Cividis", "zmin": 0, "zmax": 100, "text": text,
-             "texttemplate": "%{text}", "xgap": 2, "ygap": 2, "hoverongaps": False, "colorbar": {"title": {"text": "%"}, "thickness": 12},
-             "hovertemplate": f"weights %{{y}}, activations %{{x}}: %{{text}} % {measure}<extra></extra>"}
-    return figure("How few bits for weights and for activations?", "activations", "weights", [cells], subtitle=f"{measure}, per cent",
+    drawn = cells(good, names, names, text, "Cividis", 0, 100, f"weights %{{y}}, activations %{{x}}: %{{text}} % {measure}<extra></extra>")
+    return figure("How few bits for weights and for activations?", "activations", "weights", drawn, subtitle=f"{measure}, per cent",
                   xaxis={"type": "category", "showgrid": False}, yaxis={"type": "category", "autorange": "reversed", "showgrid": False})
 
 

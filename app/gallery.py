@@ -19,6 +19,8 @@ STYLE = """<style>
 .cards {display: grid; grid-template-columns: repeat(auto-fill, minmax(9.5rem, 1fr)); gap: .6rem}
 .card {border: 1px solid var(--st-border-color, #8884); border-radius: .4rem; padding: .5rem .6rem; font-size: .85rem; line-height: 1.35}
 .card img {width: 72px; height: 72px; image-rendering: pixelated; border-radius: .2rem; display: block; margin-bottom: .3rem}
+.of {margin: 0 0 .5rem; font-size: .875rem}
+.past {opacity: .6}
 .cards.wide {grid-template-columns: repeat(auto-fill, minmax(20rem, 1fr))}
 .card code {font-size: .8rem; white-space: pre-wrap; overflow-wrap: anywhere}
 </style>"""
@@ -67,9 +69,14 @@ def _letter(c: str) -> str:
     return f"<code>{escape({' ': 'space', chr(10): 'new line'}.get(c, c))}</code>"
 
 
-def page(cards: list[str], wide: bool) -> str:
-    """All cards in a grid."""
-    return f'{STYLE}<div class="cards{" wide" if wide else ""}">{"".join(cards)}</div>'
+def page(cards: list[str], wide: bool, of: str = "") -> str:
+    """All cards in a grid, below a line that says of what they are."""
+    return f'{STYLE}{f"<p class=of>{escape(of)}</p>" if of else ""}<div class="cards{" wide" if wide else ""}">{"".join(cards)}</div>'
+
+
+def faded(shown: str, of: str) -> str:
+    """A page of cards that are no longer those of what is on screen."""
+    return f'{STYLE}<p class="of">{escape(of)}</p><div class="past">{shown}</div>'
 
 
 def changed_cards(data: Data, progress: Progress, most: int) -> tuple[list[tuple[Any, ...]], bool]:

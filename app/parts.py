@@ -110,13 +110,24 @@ def results() -> None:
 def answers() -> None:
     """The answers that changed. A part of its own: one that writes into a place outside itself takes the page apart when it is overtaken."""
     job, progress = judgement()
-    changed.cards(job is not None, progress)
+    changed.cards(job is not None, progress, _dialled())
     tick(more_to_come(job, progress), time.monotonic_ns() % 10**9, 350, key="answers.tick")
 
 
 def _pending(job: jobs.Job) -> str:
     waits = compute.waits_for_repairs(state.network(), state.shown())
-    return job.error or ("Repairing…" if waits else "Accuracy: measuring…")
+    before = _before()
+    return job.error or ("Repairing…" if waits else f"Accuracy: measuring…{f' It was {before}.' if before else ''}")
+
+
+def _before() -> str:
+    """The accuracy that was last told of this network on these examples, and for which setting."""
+    whose, said = state.remember("told", lambda: (None, ""))
+    return said if whose == _whose() else ""
+
+
+def _whose() -> tuple[str, str]:
+    return state.network().digest, state.split()
 
 
 def accuracy_card(job: jobs.Job | None, progress: Progress | None) -> None:
@@ -124,14 +135,14 @@ def accuracy_card(job: jobs.Job | None, progress: Progress | None) -> None:
     net = state.network()
     title = "Next character" if net.data and net.data[state.split()].kind == "text" else "Accuracy"
     if progress is None:
-        before = state.remember("told", lambda: None)
+        before = _before()
         stale = f"was {before}" if before else "measuring"
         value = "no data" if job is None else "failed" if job.error else "…"
         st.metric(title, value, stale if job else "give data to measure", **CARD)
         return
     q = progress.quality
     best = q.accuracy or q.agreement
-    state.recall("told", f"{words.within(*best)} for {_dialled()}")
+    state.recall("told", (_whose(), f"{words.within(*best)} for {_dialled()}"))
     moved = f"{q.bits:.2f} bits/char" if title != "Accuracy" else f"{words.signed(100 * q.change.value)} points" if q.change else "to the original"
     st.metric(title if q.accuracy else "Agreement", words.share(best.value), f"± {100 * words.half_width(*best[1:]):.1f} · {moved}", **CARD,
               help=f"95 % interval, on {changed.asked(progress)}. The original has "

@@ -65,10 +65,10 @@ def histogram(edges: np.ndarray, before: np.ndarray, after: np.ndarray, zeros: f
     )
 
 
-def _grid(count: int, height_share: float, columns: int = 0) -> list[dict[str, object]]:
+def _grid(count: int, height_share: float, columns: int = 0, gap: float = 0.04) -> list[dict[str, object]]:
     """Domains of small charts in reading order: {"x": (from, to), "y": (from, to)}, each taking that share of its row's height."""
     columns = columns or across(count)
-    rows, gap = -(-count // columns), 0.04
+    rows = -(-count // columns)
     width = (1 - gap * (columns - 1)) / columns
     boxes = []
     for i in range(count):
@@ -147,31 +147,6 @@ def waterfall(stages: Mapping[str, int]) -> go.Figure:
                    yaxis={"range": [-0.1 * top, 1.16 * top], "tickformat": ","})
 
 
-def heat(layers: Sequence[str], rungs: Sequence[str], lost: np.ndarray, notes: Sequence[Sequence[str]], safe: Mapping[str, int],
-         ranked: bool = False) -> go.Figure:
-    """Points lost, layer by rung, or a ranking in nats; cells not measured are hatched; the last safe cell of each layer is outlined."""
-    unit, told = ("nats", "a first ranking, in nats") if ranked else ("points", "points lost")
-    cells = {
-        "type": "heatmap", "z": lost, "x": list(rungs), "y": list(layers), "colorscale": "Greys" if ranked else "Cividis", "zmin": 0,
-        "zmax": float(np.nanmax(lost, initial=0.1 if ranked else 10.0)), "text": notes, "texttemplate": "%{text}", "xgap": 2, "ygap": 2,
-        "hoverongaps": False, "hovertemplate": f"%{{y}} at %{{x}}: %{{text}} {unit}<extra></extra>",
-        "colorbar": {"title": {"text": unit}, "thickness": 12},
-    }
-    missing = [(rungs[j], layers[i]) for i, row in enumerate(notes) for j, note in enumerate(row) if not note and np.isnan(lost[i, j])]
-    hatch = {"type": "scatter", "x": [x for x, _ in missing], "y": [y for _, y in missing], "mode": "markers",
-             "marker": {"symbol": "line-ne-open", "size": 12, "color": OLD, "line": {"width": 1, "color": OLD}, "opacity": 0.6},
-             "hoverinfo": "skip"}
-    frames = []
-    for layer, column in safe.items():
-        row = list(layers).index(layer)
-        frames.append({"type": "rect", "x0": column - 0.48, "x1": column + 0.48, "y0": row - 0.48, "y1": row + 0.48,
-                       "line": {"color": GONE, "width": 3}})
-    return _figure("Which layers can take it?", "", "", [cells, hatch] if missing else [cells], subtitle=told, shapes=frames,
-                   yaxis={"autorange": "reversed", "automargin": True, "showgrid": False, "type": "category", "tickvals": list(layers),
-                          "ticktext": [f"{_both_ends(name, SHORT)} " for name in layers]},
-                   xaxis={"type": "category", "range": [-0.5, len(rungs) - 0.5], "showgrid": False})
-
-
 def limits(layers: Sequence[str], reached: Sequence[int], rungs: Sequence[str], told: Sequence[str]) -> go.Figure:
     """How many rungs of a ladder each layer can climb, a bar a layer, with the rung's name and what it costs."""
     every = np.unique(np.linspace(0, len(rungs), min(len(rungs), 8) + 1).astype(int))
@@ -191,13 +166,13 @@ def curves(layers: Sequence[str], rungs: Sequence[str], accuracy: np.ndarray, ha
     data, layout, titles, lines = [], {}, [], []
     low = float(np.nanmin(accuracy - half, initial=baseline - 2 * tolerance)) if zoom else chance - 5
     high = float(np.nanmax(accuracy + half, initial=baseline)) + 0.5 if zoom else 101
-    for i, box in enumerate(_grid(len(layers), 0.72, narrowly(len(layers))), start=1):
+    for i, box in enumerate(_grid(len(layers), 0.72, narrowly(len(layers)), 0.12), start=1):
         value = accuracy[i - 1]
         error = {"type": "data", "array": half[i - 1], "thickness": 1.2, "width": 3}
         data.append({"type": "scatter", "x": list(rungs), "y": value, "mode": "lines+markers", "error_y": error, "line": {"color": NEW},
                      "marker": {"size": 6}, "hovertemplate": "%{x}: %{y:.1f} %<extra></extra>", "xaxis": f"x{i}", "yaxis": f"y{i}"})
         layout[f"xaxis{i}"] = {"domain": box["x"], "anchor": f"y{i}", "type": "category", "categoryarray": list(rungs), "tickangle": 0,
-                               "range": [-0.4, len(rungs) - 0.6], "tickvals": [rungs[0], rungs[len(rungs) // 2], rungs[-1]], "tickfont": {"size": 11}}
+                               "range": [-0.4, len(rungs) - 0.6], "tickvals": [rungs[0], rungs[-1]], "tickfont": {"size": 11}}
         layout[f"yaxis{i}"] = {"domain": box["y"], "anchor": f"x{i}", "range": [max(0.0, low), min(101.0, high)],
                                "showticklabels": box["x"][0] == 0, "title": {"text": f"{measure} (%)" if box["x"][0] == 0 else ""}}
         titles.append({"text": f"<b>{_both_ends(layers[i - 1], CROWDED)}</b>", "x": sum(box["x"]) / 2, "y": box["y"][1], "xref": "paper",

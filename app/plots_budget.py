@@ -91,8 +91,8 @@ def promise(tries: Sequence[tuple[float, float, float, bool]], allowed: float) -
 
     line = {"type": "line", "xref": "paper", "x0": 0, "x1": 1, "y0": allowed, "y1": allowed, "line": {"color": GONE, "width": 1.5, "dash": "dot"}}
     top = max(3 * allowed, 0.5)
-    return _figure("Which file is the smallest that keeps the promise?", "file (KB)", "points lost", [
+    return _figure("Which smallest file keeps the promise?", "file (KB)", "points lost", [
         marks(True, name="keeps it", marker={"color": BEST, "size": 10}),
         marks(False, name="does not", marker={"color": GONE, "size": 10, "symbol": "x"})], shapes=[line], showlegend=True,
         legend={"orientation": "h", "y": 1.0, "yanchor": "bottom", "x": 1, "xanchor": "right"}, margin_t=70, yaxis_range=[-0.3, top],
-        subtitle="bars: up to the upper end of the 95 % interval · dotted: allowed")
+        subtitle="bars: to the upper end of the 95 % interval · dotted: allowed")

@@ -6,10 +6,15 @@ import numpy as np
 import plotly.graph_objects as go
 
 from app.plots import GONE, NEW, OLD, _figure
+from app.plots_cells import cells
 
 A, B = NEW, GONE
 NAMES = {"autorange": "reversed", "automargin": True, "ticksuffix": " ", "type": "category"}
 HATCH = {"shape": "/", "size": 6, "solidity": 0.25, "fgcolor": "#ffffff"}
+
+
+def _signed(change: int) -> str:
+    return f"{change:+,}".replace("-", "−") if change else "0"
 
 
 def dumbbells(layers: Sequence[str], a: Sequence[float], b: Sequence[float], title: str, unit: str) -> go.Figure:
@@ -45,9 +50,10 @@ def gains(names: Sequence[str], change: Sequence[int], told: Sequence[str], titl
     change = np.asarray(change)
     good = (change > 0) == more_is_better
     reach = 1.4 * float(max(1, np.abs(change).max(initial=1)))  # room for the numbers
-    bars = {"type": "bar", "orientation": "h", "x": change, "y": list(names), "customdata": list(names), "text": list(told),
+    bars = {"type": "bar", "orientation": "h", "x": change, "y": list(names), "customdata": list(names), "hovertext": list(told),
             "marker": {"color": [A if g else B for g in good], "pattern": {**HATCH, "shape": ["" if g else "/" for g in good]}},
-            "texttemplate": "%{x:+d}", "textposition": "outside", "cliponaxis": False, "hovertemplate": "%{y}: %{text}<extra></extra>"}
+            "text": [_signed(c) for c in change.tolist()], "textposition": "outside", "cliponaxis": False,
+            "hovertemplate": "%{y}: %{hovertext}<extra></extra>"}
     return _figure(title, unit, "", [bars], bargap=0.3, xaxis={"range": [-reach, reach], "zeroline": True, "title": {"text": unit}}, yaxis=NAMES,
                    subtitle="plain: better in B · hatched: worse in B")
 
@@ -55,11 +61,10 @@ def gains(names: Sequence[str], change: Sequence[int], told: Sequence[str], titl
 def confusion(names: Sequence[str], change: np.ndarray) -> go.Figure:
     """How much more (vermilion) or less (blue) often each true class got each answer in B than in A."""
     reach = float(max(1, np.abs(change).max(initial=1)))
-    cells = {"type": "heatmap", "z": change, "x": list(names), "y": list(names), "zmin": -reach, "zmax": reach, "xgap": 1, "ygap": 1,
-             "colorscale": [[0, A], [0.5, "#f7f7f7"], [1, B]], "text": [[f"{v:+d}" if v else "" for v in row] for row in change.tolist()],
-             "texttemplate": "%{text}", "hovertemplate": "%{y} taken for %{x}: %{z:+d}<extra></extra>",
-             "colorbar": {"title": {"text": "answers"}, "thickness": 12}}
-    return _figure("Which mix-ups changed?", "answer", "truth", [cells], margin_b=80, yaxis={**NAMES, "showgrid": False, "title": {"text": "truth"}},
+    drawn = cells(change, names, names, [[_signed(v) if v else "" for v in row] for row in change.tolist()],
+                  [[0, A], [0.5, "#f7f7f7"], [1, B]], -reach, reach, "%{y} taken for %{x}: %{z:+d}<extra></extra>", gap=1)
+    return _figure("Which mix-ups changed?", "answer", "truth", drawn, margin_b=80, subtitle="answers in B less answers in A",
+                   yaxis={**NAMES, "showgrid": False, "title": {"text": "truth"}},
                    xaxis={"type": "category", "showgrid": False, "tickangle": 40, "automargin": True, "title": {"text": "answer"}})
 
 

@@ -5,7 +5,7 @@ from typing import NamedTuple
 import pandas as pd
 import streamlit as st
 
-from app import after_scan, cells, chart, explain, parts, plots, state, words
+from app import after_scan, cells, chart, explain, parts, plots, plots_cells, state, words
 from app.explain import Try
 from app.layer_table import find
 from compression.method import Knob, Value
@@ -43,7 +43,7 @@ def pictures(found: Scan, knob: Knob, values: tuple[Value, ...], allowed: float)
     safe = {layer: values.index(v) for layer, v in settings.items() if layer in layers}
     left, right = st.columns([1, 1], gap="medium")
     with left:
-        chart.show(plots.heat(layers, labels, table.shown, table.notes, safe, table.ranked), key="scan.heat",
+        chart.show(plots_cells.heat(layers, labels, table.shown, table.notes, safe, table.ranked), key="scan.heat",
                    alt="Heat map: points lost, layer by setting", height=max(300, 26 * len(layers) + 110),
                    on_click=lambda at: after_scan.choose(found, layers[at["point"][0]], values[at["point"][1]]))
         caption = ("A first ranking from a few examples: the divergence of the answers in nats. It is not a drop in accuracy." if table.ranked else

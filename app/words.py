@@ -67,6 +67,11 @@ def signed(number: float) -> str:
     return f"{number:+.1f}".replace("-", "−") if abs(number) >= 0.05 else "0.0"
 
 
+def tenths(number: float) -> str:
+    """A number with one decimal: 0.3, −0.1, 0.0."""
+    return f"{number:.1f}".replace("-", "−") if abs(number) >= 0.05 else "0.0"
+
+
 def allowed(tolerance: float) -> str:
     """A tolerance: 1 point, 0.5 points."""
     return f"{tolerance:g} point{'' if tolerance == 1 else 's'}"

@@ -86,6 +86,17 @@ def figures(at) -> list[tuple]:
     return [(m.label, m.value, m.delta) for m in at.metric if m.label in ("Size of the file", "Multiply-adds", "Weight error")]
 
 
+def charts(at) -> dict[str, str]:
+    """What each chart on the page is drawn from, by its key."""
+    return {part.proto.id.split("-", 2)[-1]: part.proto.json for part in _parts(at._tree)
+            if part.type == "bidi_component" and part.proto.component_name == "chart"}
+
+
+def _parts(block):
+    for part in block.children.values():
+        yield from _parts(part) if hasattr(part, "children") else [part]
+
+
 def texts(at) -> str:
     shown = [(m.label, m.value, m.delta) for m in at.metric], [m.value for m in at.markdown], [h.value for h in at.html]
     return f"{shown}"

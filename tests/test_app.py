@@ -140,8 +140,10 @@ def test_reset_is_exact_in_every_card():
     for key, value in (("dial.sparsity", 0.93), ("dial.bits", 3), ("dial.rank", 0.3), ("method.bits", "sharing.kmeans"), ("huffman", True)):
         put(at, key, value)
     edit(at, {1: {"sparsity": 20, "locked": True}})
+    press(at, "Snapshot")
     press(at, "Reset")
     assert recipe_of(at) == Recipe(OPENING)
+    assert any(b.key == "snapshot.1" for b in at.button), "what was kept is kept"
     measured(at)
     assert ([(m.label, m.value, m.delta) for m in at.metric], at.markdown[0].value) == before
 
@@ -174,6 +176,12 @@ def test_one_control_never_moves_another():
     turned(at, "trade-off")
     turned(at, "explore")
     assert now() == before, "a visit to the other pages"
+    put(at, "preset", "extreme")
+    next(b for b in at.button if b.key == "undo").click()
+    at.run()
+    assert now() == before, "a preset, taken back"
+    at = opened(**at.query_params)
+    assert now() == before, "the link"
 
 
 def test_a_dial_clicked_off_keeps_its_value():

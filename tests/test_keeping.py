@@ -4,7 +4,7 @@ import json
 import random
 
 import pytest
-from screen import agrees, cold, control, edit, figures, healthy, nobody_left, opened, press, put, recipe_of, turned  # noqa: F401
+from screen import agrees, charts, cold, control, edit, figures, healthy, nobody_left, opened, press, put, recipe_of, turned  # noqa: F401
 
 from app.changes import said
 from app.history import LONGEST, History
@@ -26,8 +26,10 @@ def button(at, key):
 
 
 def seen(at):
-    """Everything that a recipe is to bring back: itself, the address, the cards and the table."""
-    return recipe_of(at), dict(at.query_params), figures(at), at.data_editor[0].value.drop(columns="pick").to_dict()
+    """Everything that a recipe is to bring back: itself, the address, the cards, the table and the charts."""
+    drawn = charts(at)
+    assert len(drawn) == 3
+    return recipe_of(at), dict(at.query_params), figures(at), at.data_editor[0].value.drop(columns="pick").to_dict(), drawn
 
 
 @pytest.mark.parametrize("seed", [0, 1])
@@ -43,6 +45,7 @@ def test_twenty_actions_and_twenty_undos_come_back_to_the_same(seed):
         lambda: edit(at, {draw.randrange(3): {"locked": draw.random() < 0.5}}),
         lambda: put(at, "preset", draw.choice(list(PRESETS))),
         lambda: button(at, "reset"),
+        lambda: [press(at, b.label) for b in at.button if b.label == "Release pins"],  # there while something is pinned
         lambda: put(at, "first.rewriting.fold_norms", not control(at, "first.rewriting.fold_norms").value),
     ]
     states, start = [seen(at)], recipe_of(at)

@@ -37,6 +37,9 @@ function merged(layout, other) {
   return { ...layout, ...Object.fromEntries(said) }
 }
 
+// A title that begins where the chart does and not where its plotting area does, for room.
+const fromTheLeft = layout => (layout.title ? { ...layout, title: { ...layout.title, x: 0, xref: "container" } } : layout)
+
 function theme(element) {
   const style = getComputedStyle(element)
   const read = name => style.getPropertyValue(`--st-${name}`).trim()
@@ -157,7 +160,7 @@ class Chart {
     this.drawn = drawn
     this.ground = ground
     const { data, layout: plain = {} } = JSON.parse(this.data.figure)
-    const placed = this.narrow ? merged(plain, plain.meta?.narrow ?? {}) : plain
+    const placed = this.narrow ? merged(fromTheLeft(plain), plain.meta?.narrow ?? {}) : plain
     const layout = letters() === 16 ? placed : grown(placed, letters() / 16)
     const fresh = { uirevision: "kept", ...layout, template, width, height: this.height }
     await this.plotly.react(this.plot, data, fresh, { displayModeBar: false, displaylogo: false })
