@@ -94,6 +94,7 @@ HOSTILE = {
     "a rewriting among the dials": dict(do="fold_norms"),
     "a dial among the rewritings": dict(first="magnitude-sparsity-0.5"),
     "no such repair": dict(repair="magic"),
+    "another version": dict(v="99", do="magnitude-sparsity-0.5"),
     "everything at once": dict(net="?", do="~~~--~~", pin="----~~--", only="~-~", lock="%00", seed="-1", layer="", on="\n"),
 }
 

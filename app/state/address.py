@@ -21,6 +21,7 @@ HIDEABLE = {  # word in the link: what it hides
     "first": "rewritings", "repair": "repairs", "snapshots": "snapshots", "lens": "lens", "layers": "all layers", "sizes": "size bars",
     "waterfall": "waterfall", "table": "layer table", "chain": "chain of steps", "examples": "changed answers", "files": "downloads",
 }
+VERSION = "1"  # of what a link says and how
 LONGEST = 1_900  # characters that every browser and messenger carries, with room for the machine's name
 
 
@@ -51,6 +52,8 @@ def begin(first: str | None, trouble: str | None) -> None:
     asked = [word for word in words.get("hide", "").split("~") if word]
     ss.hidden = tuple(word for word in HIDEABLE if word in asked)
     ss.notes += [f"The link asks to hide “{word[:40]}”; what can be hidden is {', '.join(HIDEABLE)}." for word in asked if word not in HIDEABLE][:1]
+    if words.get("v", VERSION) != VERSION:
+        ss.notes.append(f"The link is of version “{words['v'][:20]}”, and this is {VERSION}: what it says in the same words is shown.")
     if words.get("cut") == "1":
         ss.notes.append("This link was too long to hold every layer that was set by itself, so all layers follow the dials. "
                         "Ask for the recipe as a file.")
@@ -115,7 +118,7 @@ def link() -> tuple[str, bool]:
 
 def _document() -> tuple[dict[str, str], bool]:
     words = {"net": st.session_state.net, **to_link(lean(recipe())), "layer": focus(), "solo": solo(), "on": split(),
-             "hide": "~".join(hidden()), "present": "1" if presenting() else "", "v": "1", **st.session_state.added, **st.session_state.adds}
+             "hide": "~".join(hidden()), "present": "1" if presenting() else "", "v": VERSION, **st.session_state.added, **st.session_state.adds}
     words = {key: text for key, text in words.items() if text}
     cut = len(urlencode(words)) > LONGEST
     return ({key: text for key, text in words.items() if key not in ("pin", "only")} | {"cut": "1"} if cut else words), cut

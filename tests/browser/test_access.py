@@ -1,4 +1,4 @@
-"""Every page is readable and usable by keyboard: axe finds nothing serious in either theme, and the keys do what the buttons do."""
+"""Every page is readable, also on a small screen, and usable by keyboard: axe finds nothing serious in either theme, and keys do what buttons do."""
 
 from pathlib import Path
 
@@ -10,14 +10,33 @@ SERIOUS = """axe.run(document, {resultTypes: ['violations']}).then(found => foun
     .filter(v => ['serious', 'critical'].includes(v.impact)).map(v => [v.id, ...v.nodes.map(node => node.html.slice(0, 120))]))"""
 
 
+PAGES = ("/", "/methods", "/coverage", "/sensitivity", "/trade-off", "/budget?net=digits-mlp", "/compare?b=balanced", "/train", "/distil")
+SMALL = {640: "1280 pixels at 200 %", 390: "a phone"}
+CUT = """() => {  // what is wider than the screen, and letters of charts that are cut off
+    const wide = ['html', '[data-testid=stMain]', '[data-testid=stMainBlockContainer]'].map(which => document.querySelector(which))
+        .filter(e => e.scrollWidth > e.clientWidth + 1).map(e => [e.dataset.testid ?? 'html', e.scrollWidth, e.clientWidth])
+    const cut = [...document.querySelectorAll('.chart-plot')].filter(plot => plot.clientWidth && !plot.querySelector('.parcoords')).flatMap(plot => {
+        const box = plot.getBoundingClientRect(), out = r => r.width && (r.left < box.left - 2 || r.right > box.right + 2)
+        return [...plot.querySelectorAll('text')].filter(text => out(text.getBoundingClientRect())).map(text => [plot.ariaLabel, text.textContent])
+    })
+    return [...wide, ...cut]
+}"""
+
+
 @pytest.mark.parametrize("scheme", ["light", "dark"])
-def test_axe_finds_nothing_serious_on_any_page(visit, server, settled, scheme):
+def test_axe_finds_nothing_serious_on_any_page_and_each_fits_a_small_screen(visit, server, settled, scheme):
     page = visit(server, scheme=scheme)
-    for path in ("/", "/methods", "/coverage", "/sensitivity", "/trade-off", "/budget?net=digits-mlp"):
+    for path in PAGES:
+        page.set_viewport_size({"width": 1280, "height": 900})
         page.goto(server.url + path)
         settled(page)
         page.evaluate(AXE.read_text("utf-8"))
         assert page.evaluate(SERIOUS) == [], (path, scheme)
+        for width in SMALL if scheme == "light" else ():
+            page.set_viewport_size({"width": width, "height": 844})
+            page.wait_for_function("[...document.querySelectorAll('.chart-plot')].every(p => !p.layout || p.layout.width === p.clientWidth)")
+            settled(page)
+            assert page.evaluate(CUT) == [], (path, SMALL[width])
 
 
 def test_keys_undo_redo_and_bring_snapshots_back_but_not_while_typing(visit, server, settled):

@@ -151,17 +151,3 @@ def test_a_page_asks_for_nothing_once_another_one_is_pressed(chromium):
     page.evaluate("document.querySelector('[data-testid=stApp]').dataset.testScriptState = 'running'")
     assert may_ask() == []
     page.close()
-
-
-def test_nothing_is_wider_than_a_phone(visit, server, settled):
-    page = visit(server, path=f"/?net={SMALL}", width=390, height=844)
-    for title in ("Explore", "Sensitivity", "Trade-off"):
-        if title != "Explore":
-            page.goto(f"{server.url}/{title.lower()}?net={SMALL}")
-            page.get_by_role("heading", name=title, level=1).wait_for(timeout=PATIENCE)
-        else:
-            drawn(page, "lens", "sizes")
-        settled(page)
-        wide = page.evaluate("""() => ['html', '[data-testid=stMain]', '[data-testid=stMainBlockContainer]']
-            .map(which => document.querySelector(which)).map(e => [e.scrollWidth, e.clientWidth])""")
-        assert all(inner <= outer + 1 for inner, outer in wide), (title, wide)
