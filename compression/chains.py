@@ -13,11 +13,11 @@ Shared = dict[str, nn.Parameter]
 def splittable(owner: nn.Module, name: str) -> bool:
     """Whether a module can be replaced by a chain. Recurrent and attention layers, and grouped convolutions, cannot.
 
-    Nor can a layer whose inputs are rounded first: what does that hangs on the layer itself.
+    Nor can a layer whose inputs are rounded first, or taken as signs: what does that hangs on the layer itself.
     """
     attention_out = type(owner).__name__ == "NonDynamicallyQuantizableLinear"  # read by MultiheadAttention, never called
     plain = isinstance(owner, nn.Linear | nn.Embedding) or (isinstance(owner, nn.Conv1d | nn.Conv2d) and owner.groups == 1)
-    return plain and name == "weight" and not attention_out and not owner._forward_pre_hooks
+    return plain and name == "weight" and not attention_out and not owner._forward_pre_hooks and not hasattr(owner, "taken")
 
 
 def stages(form: Encoded) -> tuple[Stage, ...]:

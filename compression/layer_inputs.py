@@ -121,6 +121,8 @@ def inputs_of(owner: nn.Module, name: str, given: tuple[Any, ...], out: Any) -> 
     x = given[0] if given else None
     if not isinstance(x, Tensor):
         return "It is not called with a tensor."
+    if hasattr(owner, "taken"):  # it makes something else of what it is given before it multiplies
+        x = owner.taken(x)
     if isinstance(owner, nn.Conv1d | nn.Conv2d):
         return _patches(owner, x)
     if isinstance(owner, nn.MultiheadAttention) and any(other is not x for other in given[1:3]):
@@ -159,7 +161,7 @@ def _patches(conv: nn.Conv1d | nn.Conv2d, x: Tensor) -> Tensor:
 
 def outputs_seen(owner: nn.Module, out: Any) -> Tensor | None:
     """Outputs at the places looked at, without the bias, where the module shows them: (places, out)."""
-    if not isinstance(owner, nn.Linear | nn.Conv1d | nn.Conv2d) or not isinstance(out, Tensor):
+    if not isinstance(owner, nn.Linear | nn.Conv1d | nn.Conv2d) or not isinstance(out, Tensor) or hasattr(owner, "taken"):
         return None
     last = out if isinstance(owner, nn.Linear) else out.movedim(1, -1)
     at = places(last[..., 0].numel())
