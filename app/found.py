@@ -118,7 +118,7 @@ def _draw(title: str, comment: str, value: Any, setting: Setting) -> Iterator[Dr
         return
     if value.is_complex() or value.numel() < 2 or not bool(value.isfinite().all()):
         return
-    if value.numel() >= setting.weight.numel() and setting.family != "pruning" and not _moves(value):
+    if value.numel() >= setting.weight.numel() > 1 and setting.family != "pruning" and not _moves(value):
         return  # the whole weight in other words, which the picture of the weight shows
     flat = [n for n in value.shape if n > 1]
     names = [a for a, n in zip(axes, value.shape, strict=False) if n > 1] if len(axes) == value.ndim else []

@@ -1,15 +1,17 @@
 """The Train page: a training begun, watched, found again, and what came out opened like any network."""
 
 import pytest
+import torch
 
-from app import compute, jobs, plots_training
-from app.training import teacher
+from app import compute, found, jobs, plots_training
+from app.training import recorded, teacher
 from app.training.wanted import Wanted, from_words, to_words
 from compression.link import to_link
 from compression.recipe import Recipe, step
 from compression.registry import procedures
 from compression.train.distil.losses import softened
 from compression.train.loop import watched
+from compression.train.quantized.beside import Seen
 from compression.zoo import shipped
 from tests.screen import opened
 
@@ -94,6 +96,19 @@ def test_the_settings_of_a_recorded_study_are_numbers_and_no_shares():
     at = page("distil", train="distil.signals")
     said = next(s.options for s in at.selectbox if s.key == "train.recorded.distil.signals")
     assert "student eighth width, temperature 4" in said and not any("%" in each for each in said)
+
+
+def test_what_was_traced_stands_beside_what_came_out_at_the_point_that_was_kept():
+    seeds = [{"points": [[0, 0.0, None, 0.1, {"bits": 9.0}], [1, 0.1, 1.0, 0.5, {"bits": b}], [2, 0.2, 1.0, 0.5, {"bits": 7.0}]]} for b in (2.0, 3.0)]
+    assert recorded._traced(seeds, "bits") == "2.50 (2.00–3.00)"
+    at = page("train", train="scratch.embeddings")
+    table = next(d.value for d in at.dataframe if "run" in d.value)
+    assert not at.exception and {"bits per character", "numbers trained"} < set(table.columns) and set(table["numbers trained"]) >= {"11,088"}
+
+
+def test_what_is_special_to_a_run_is_drawn():
+    drawn = found.plain(Seen(torch.tensor([30.0, 70.0]), torch.tensor([0.1, 0.2, 0.3])))
+    assert [d.kind for d in drawn] == ["bars", "bars"] and [len(d.values) for d in drawn] == [2, 3]
 
 
 def test_the_teachers_bars_are_its_softened_scores():

@@ -11,7 +11,7 @@ from compression.recipe import Recipe
 from compression.registry import procedures
 from compression.sharing.hashing import places
 from compression.train.procedure import Task
-from compression.train.scratch import adapters, beside, equilibrium, hashed, low_rank, tied
+from compression.train.scratch import adapters, beside, embeddings, equilibrium, hashed, low_rank, tied
 from compression.zoo import shipped
 from compression.zoo.attention import EncoderBlock, ViT
 
@@ -130,3 +130,30 @@ def test_a_transformer_in_equilibrium_has_one_block_and_gives_what_it_is_judged_
     assert all(p.grad is not None and bool(p.grad.isfinite().all()) for p in module.blocks.parameters())
     assert "one sequence" in equilibrium.refuses(Task(shipped.load("resnet-20"), Recipe()))
     assert equilibrium.refuses(Task(shipped.load("vit"), Recipe())) is None
+
+
+@pytest.mark.parametrize("kind", list(embeddings.KINDS))
+def test_a_tied_network_has_one_matrix_fewer_and_what_is_untied_beside_it_no_more_numbers(kind):
+    widths = ((64, True), (64, False), (embeddings.untied_width(kind, 64), False))
+    one, two, same = (beside.counted(embeddings.built(kind, *each, 0)) for each in widths)
+    assert two - one == 64 * 80 and 0.95 * one < same <= one
+    module = embeddings.built(kind, 16, True, 0)
+    module(torch.tensor([[3, 1, 4]])).sum().backward()
+    assert module.head.weight is module.embed.weight and bool(module.embed.weight.grad.any(1).all()), "of all, as answers, not only of those read"
+    assert torch.equal(embeddings.built(kind, 16, True, 1).embed.weight, embeddings.built(kind, 16, True, 1).embed.weight)
+
+
+def test_bits_per_character_are_the_surprise_at_what_came():
+    answers = torch.tensor([[0.0, 0.0, 0.0, 0.0], [0.25, 0.5, 0.125, 0.125]]).log_softmax(-1)
+    answers[1] = torch.tensor([0.25, 0.5, 0.125, 0.125]).log()
+    assert embeddings.bits(answers, torch.tensor([2, 1])) == pytest.approx((2 + 1) / 2)
+
+
+def test_tied_beside_untied():
+    task = Task(shipped.load("char-lstm"), Recipe())
+    one, two, same = last("scratch.embeddings", task, width=16, epochs=1).runs
+    assert [run.control for run in (one, two, same)] == [False, True, True]
+    for run in (one, two, same):
+        assert run.points[-1].traced["bits per character"] < 5 < run.points[0].traced["bits per character"]
+        assert 4 * run.points[0].traced[beside.NUMBERS] < holds(task, run) < 4 * run.points[0].traced[beside.NUMBERS] + 1500
+    assert "does not answer" in embeddings.refuses(Task(shipped.load("vit"), Recipe()))

@@ -40,13 +40,13 @@ def show(name: str) -> None:
                height=plots_training.height(len(row["runs"]), 320),
                alt="Accuracy on validation examples in the recorded runs: mean and range over seeds")
     st.markdown(f":small[Lines: mean over seeds on {row['watched']:,} validation examples; bands: least to most of them.]")
-    table(row["runs"])
+    table(row["runs"], known.told)
     st.button("Run it again", key="train.again", on_click=again, args=(name, net, recipe, row["setting"]),
               help="Opens the network, sets the recipe and the dials as they were recorded, and begins with the first seed.")
 
 
-def table(runs: list[dict[str, Any]]) -> None:
-    """What came out of each run: mean and spread over seeds, on test examples that chose nothing."""
+def table(runs: list[dict[str, Any]], told: tuple[str, ...] = ()) -> None:
+    """What came out of each run: mean and spread over seeds, on test examples that chose nothing, beside what was traced of told names."""
     lines = []
     for run in runs:
         out = [s for s in run["seeds"] if "test" in s]
@@ -55,13 +55,22 @@ def table(runs: list[dict[str, Any]]) -> None:
         good = [100 * s["test"]["accuracy"] for s in out]
         lines.append({"run": run["title"] + (" (control)" if run["control"] else ""),
                       "test accuracy %": f"{np.mean(good):.1f} ({min(good):.1f}–{max(good):.1f})",
+                      **{name: _traced(out, name) for name in told},
                       "file": words.size(float(np.mean([s["file_bytes"] for s in out]))),
                       "seconds": f"{np.mean([s['points'][-1][1] for s in out]):.1f}"})
     if lines:
+        beside = " What stands between accuracy and file is of the curves' validation examples." if told else ""
         first = next(s for run in runs for s in run["seeds"] if "test" in s)["test"]
         st.dataframe(pd.DataFrame(lines), hide_index=True, width="stretch", alt="What came out of each recorded run")
         st.markdown(f":small[Mean (least–most) over seeds, on {first['n']:,} test examples, which chose nothing; one seed alone is known to "
-                    f"± {50 * (first['high'] - first['low']):.1f} points. The original has {words.share(first['original'])}.]")
+                    f"± {50 * (first['high'] - first['low']):.1f} points. The original has {words.share(first['original'])}.{beside}]")
+
+
+def _traced(out: list[dict[str, Any]], name: str) -> str:
+    """A traced number at the points that were kept, the first of the best: mean and spread over seeds."""
+    found = [max(s["points"], key=lambda p: p[3])[4][name] for s in out]
+    mean, *ends = (f"{x:,.0f}" if x >= 1000 else f"{x:.2f}" for x in (float(np.mean(found)), min(found), max(found)))
+    return mean if ends[0] == ends[1] else f"{mean} ({ends[0]}–{ends[1]})"
 
 
 def _band(run: dict[str, Any]) -> dict[str, Any]:

@@ -65,6 +65,7 @@ class Procedure:
     refuses: Callable[[Task], str | None] = anything
     finding: str = ""  # what the literature says one should see
     terms: tuple[tuple[str, str], ...] = ()
+    told: tuple[str, ...] = ()  # traced numbers, by name, that belong beside what came out
 
     def __post_init__(self) -> None:
         asked = [p.name for p in list(inspect.signature(self.run).parameters.values())[1:]]

@@ -56,14 +56,14 @@ def run(task: Task, sized: bool, epochs: int, rate: float) -> Iterator[Progress 
 
 
 PROCEDURE = Procedure(
-    title="Binary weights and inputs (XNOR-Net)",
+    title="Binary inputs (XNOR-Net)",
     summary="Trains with signs for weights and for layers' inputs, so that multiplying is comparing bits, beside signs for the weights alone. The "
             "first and the last layer stay in full. A normalisation is added before each sign, as inputs behind a ReLU are never negative.",
     reference="Rastegari et al. 2016, XNOR-Net, arXiv:1603.05279, section 3.2 and figure 3",
     survey="6.4",
     knobs=(
-        Knob("sized", "Sizes of inputs (K)", (True, False), True,
-             "Multiply each output with the mean magnitude of the inputs it looks at, or go by their signs alone."),
+        Knob("sized", "Input sizes", (True, False), True,
+             "Multiply each output with the mean magnitude of the inputs it looks at (K), or go by their signs alone."),
         EPOCHS, RATE,
     ),
     run=run,
