@@ -77,6 +77,7 @@ PROCEDURE = Procedure(
     run=run,
     uses_recipe=False,
     shown_on="lenet-300-100",
+    study=((("epochs", 1),), (("epochs", 5),)),
     refuses=refuses,
     finding="A student that begins with its teacher's layers learns sooner than one that begins at random.",
 )
