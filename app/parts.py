@@ -95,7 +95,7 @@ def results() -> None:
         _flips(progress)
     if costs.multiply_adds is not None:
         saved = costs.multiply_adds / costs.original_multiply_adds - 1
-        operations.metric("Multiply-adds", words.many(costs.multiply_adds), f"{100 * saved:+.0f} %" if saved else "as before",
+        operations.metric("Multiply-adds", words.many(costs.multiply_adds), f"{100 * saved:+.0f} %".replace("-", "−") if saved else "as before",
                           help=words.FOOTNOTE, **CARD)
     error.metric("Weight error", "exact" if costs.sqnr == float("inf") else f"{decibels(costs.sqnr)} dB", f"{words.share(costs.zeros, 0)} zero",
                  help="SQNR, signal to noise of all weights together: 6 dB is about one bit. Higher is closer to the original.", **CARD)

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+from lens_hand import lens, say, served  # noqa: F401 (fixtures)
 
 ROOT = Path(__file__).parents[2]
 ADVICE = "install Chromium, for example: apt-get install chromium (and the Python package playwright)"
