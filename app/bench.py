@@ -192,8 +192,8 @@ def opposed(net: Network, layer: str, chain: tuple[Step, ...]) -> None:
     left, right = st.columns(2, gap="large")
     with left:
         chart.show(drawings.choices(d.corner, mine, theirs), key="bench.choices", alt="Which of two prunings keeps which weight", height=300)
-        st.caption(f"The first {d.corner.shape[0]} outputs by {d.corner.shape[1]} inputs. Grey: neither · orange: only {theirs} · "
-                   f"blue: only {mine} · green: both.")
+        st.caption(f"The first {d.corner.shape[0]} outputs by {d.corner.shape[1]} inputs. Light grey: neither · orange: only {theirs} · "
+                   f"light blue: only {mine} · dark green: both.")
     with right:
         chart.show(drawings.by_size(d.edges, dict(zip(names, d.sizes, strict=True))), key="bench.sizes",
                    alt="Weights by magnitude, stacked by which pruning keeps them", height=300)

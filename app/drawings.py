@@ -11,6 +11,7 @@ from app.plots_cells import cells
 
 DIVERGING = [[0, NEW], [0.5, "#FFFFFF"], [1, GONE]]
 NOTHING = "rgba(118,118,118,0.35)"  # behind entries that are gone
+KEPT = ("#DADEE3", GONE, "#56B4E9", "#006B4E")  # by neither, one, the other, both: also told apart by how light they are
 
 
 def _ticks(at: Sequence[str], most: int = 6) -> dict[str, object]:
@@ -94,8 +95,8 @@ def matrices(before: np.ndarray, after: np.ndarray) -> go.Figure:
 
 def choices(keeps: np.ndarray, first: str, second: str) -> go.Figure:
     """Who keeps which weight: (outputs, inputs) of 0 neither, 1 the second alone, 2 the first alone, 3 both."""
-    names, colours = ("neither", f"only {second}", f"only {first}", "both"), (NOTHING, GONE, NEW, BEST)
-    scale = [[edge, colour] for i, colour in enumerate(colours) for edge in (i / 4, (i + 1) / 4)]
+    names = ("neither", f"only {second}", f"only {first}", "both")
+    scale = [[edge, colour] for i, colour in enumerate(KEPT) for edge in (i / 4, (i + 1) / 4)]
     cells = {"type": "heatmap", "z": keeps, "colorscale": scale, "zmin": -0.5, "zmax": 3.5, "customdata": np.array(names)[keeps],
              "hovertemplate": "output %{y}, input %{x}: %{customdata}<extra></extra>", "showscale": False}
     return figure("Which weights does each keep?", "input", "output", [cells], yaxis_autorange="reversed")
@@ -103,9 +104,9 @@ def choices(keeps: np.ndarray, first: str, second: str) -> go.Figure:
 
 def by_size(edges: np.ndarray, counts: Mapping[str, np.ndarray]) -> go.Figure:
     """Weights by magnitude, stacked by who keeps them."""
-    colours = (OLD, GONE, NEW, BEST)
-    bars = [{"type": "bar", "x": (edges[1:] + edges[:-1]) / 2, "y": y, "name": name, "marker": {"color": colour},
-             "hovertemplate": f"%{{y:,}} near %{{x:.4f}}<extra>{name}</extra>"} for (name, y), colour in zip(counts.items(), colours, strict=True)]
+    bars = [{"type": "bar", "x": (edges[1:] + edges[:-1]) / 2, "y": y, "name": name,
+             "marker": {"color": colour, "line": {"color": OLD, "width": 0.5}}, "hovertemplate": f"%{{y:,}} near %{{x:.4f}}<extra>{name}</extra>"}
+            for (name, y), colour in zip(counts.items(), KEPT, strict=True)]
     return figure("How large are they?", "magnitude of the weight", "weights per bin", bars, barmode="stack")
 
 

@@ -1,13 +1,14 @@
 """Colours stand out from what they lie on in both themes: text by 4.5 to 1, marks and the ring of the focus by 3 to 1 (WCAG 2.2)."""
 
 import tomllib
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
 import pytest
 from plotly.colors import get_colorscale, hex_to_rgb, sample_colorscale
 
-from app import plots, plots_budget, plots_compare
+from app import drawings, plots, plots_budget, plots_compare
 from app.plots_cells import cells, ink, luminance
 
 ROOT = Path(__file__).parents[1]
@@ -60,3 +61,8 @@ def test_cells_without_a_value_have_no_number_or_a_dash_in_grey():
 def test_searches_are_told_apart_by_dash_as_well():
     looks = {(plots_budget.LINES[i], plots_budget.DASHES[i // 2]) for i in range(len(plots_budget.LINES))}
     assert len(looks) == len(plots_budget.LINES)
+
+
+def test_who_keeps_a_weight_is_told_apart_without_colour():
+    light = sorted(luminance(rgb(colour)) for colour in drawings.KEPT)
+    assert all((b + 0.05) / (a + 0.05) >= 1.5 for a, b in pairwise(light))
