@@ -21,7 +21,7 @@ STYLE = """<style>
 .stMainBlockContainer {padding: 4rem 2.5rem 4rem}
 @media (max-width: 40rem) {.stMainBlockContainer {padding: 4rem 1rem}}
 [data-testid="stSidebar"] kbd, .st-key-seen {display: none}
-.st-key-claim {min-height: 3.2rem}
+.st-key-claim {min-height: 3.2rem}  /* as many lines as it takes mostly: what is below stays where it is */
 .st-key-claim strong {white-space: nowrap}
 [data-testid="stMultiSelectTagsContainer"] [data-tag] {background: transparent; border: 1px solid var(--st-primary-color, currentColor)}
 [data-testid="stMultiSelectTagsContainer"] [data-tag], [data-testid="stMultiSelectTagsContainer"] [data-tag] span {color: inherit}
@@ -36,8 +36,8 @@ STYLE = """<style>
     .st-key-solo-switch [data-testid="stIconMaterial"], .st-key-unpin [data-testid="stIconMaterial"] {display: none}
     .st-key-solo-switch button, .st-key-unpin button {padding: .25rem .4rem}
 }
+@media (max-width: 30rem) {.st-key-claim {min-height: 9.6rem}}
 @media (max-width: 40rem) {
-    .st-key-claim {min-height: 9.6rem}
     .st-key-cards [data-testid="stColumn"] {min-width: calc(50% - .5rem); flex: 1 1 calc(50% - .5rem)}
     .st-key-cards [data-testid="stColumn"]:nth-child(3) {min-width: 100%}
 }

@@ -81,8 +81,9 @@ def _state(found: Scan | None, job: jobs.Job | None, rows: str, settings: int, l
         return job.error
     if found is None:
         if job is not None:
-            return "Stopped."
+            return "Stopped before the first cell was measured."
         halving = f"No search yet: for each of {rows}, by halving {settings} settings."
-        return f"No scan yet: {rows} × {settings} settings." if look == SPREAD else halving
+        scan = f"No scan yet: {rows} × {settings} settings. A scan fills a map of what each loses alone: a ranking first, then measured drops."
+        return scan if look == SPREAD else halving
     when = f"in {job.seconds:.0f} s" if job is not None else "before, and kept"
     return f"{found.settled} of {len(found.cells)} cells settled {when}."
