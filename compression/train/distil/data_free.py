@@ -75,7 +75,7 @@ def noise(teacher: nn.Module, like: Data, count: int, seed: int) -> Data:
 
 
 def run(task: Task, student: str, made: int, steps: int, temperature: float, epochs: int) -> Iterator[Progress | None]:
-    """A student taught on pure noise, and one on inputs made up from what is kept of the data; neither sees an example."""
+    """A student taught on pure noise, one on inputs made up from what is kept of the data, and one on as many training examples."""
     teacher = inner(task.network.module)
     places = stages(teacher, task.watch.inputs[:3])
     if not places:
@@ -85,6 +85,9 @@ def run(task: Task, student: str, made: int, steps: int, temperature: float, epo
     total = how.total(made)
     blind = Run(f"{words(student)}, taught on noise", total, control=True)
     led = Run(f"{words(student)}, taught on made-up inputs", total)
+    shown = Run(f"{words(student)}, taught on as many examples", total, control=True)
+    rows = torch.randperm(len(task.teach), generator=torch.Generator().manual_seed(task.seed))[:made]
+    examples = replace(task.teach, inputs=task.teach.inputs[rows], labels=task.teach.labels[rows])
 
     def invented() -> Going:
         with torch.no_grad():
@@ -98,6 +101,7 @@ def run(task: Task, student: str, made: int, steps: int, temperature: float, epo
         (blind, lambda _: taught(task, blind, untrained(task.network, student, task.seed), how, lesson, student,
                                  teach=noise(teacher, task.teach, made, task.seed))),
         (led, lambda _: invented()),
+        (shown, lambda _: taught(task, shown, untrained(task.network, student, task.seed), how, lesson, student, teach=examples)),
     ])
 
 
@@ -108,7 +112,8 @@ def refuses(task: Task) -> str | None:
 
 PROCEDURE = Procedure(
     title="Distil without data",
-    summary="Inputs are made up to fit what was kept of the teacher's activations, and a student is taught on them alone.",
+    summary="Inputs are made up to fit what was kept of the teacher's activations, and a student is taught on them alone; beside it students "
+            "taught on noise, and on as many training examples.",
     reference="Lopes et al. 2017, arXiv:1710.07535",
     survey="5.6",
     knobs=(STUDENT, MADE, STEPS, TEMPERATURE, EPOCHS),
