@@ -52,6 +52,20 @@ class Sparse(Encoded):
         return dense.reshape(self.shape)
 
 
+@dataclass(frozen=True, eq=False)
+class TiedInputs(Encoded):
+    """What leads away from each input, some inputs having the same and some nothing."""
+
+    shape: tuple[int, ...]
+    codes: Encoded  # (in,): 0 is nothing, 1 the first of the values
+    values: Encoded  # (groups, out, *kernel)
+
+    def decode(self) -> Tensor:
+        values = self.values.decode().float()
+        whole = torch.cat([values.new_zeros(1, *values.shape[1:]), values])[self.codes.decode().long()]  # (in, out, *kernel)
+        return whole.transpose(0, 1).contiguous()
+
+
 def sparse(weight: Tensor, kept: Tensor) -> Encoded:
     """Store the entries of weight where kept (places,) bool is true. With all of them kept, the weight as it is."""
     if bool(kept.all()):

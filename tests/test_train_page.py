@@ -98,9 +98,9 @@ def test_the_settings_of_a_recorded_study_are_numbers_and_no_shares():
     assert "student eighth width, temperature 4" in said and not any("%" in each for each in said)
 
 
-def test_what_was_traced_stands_beside_what_came_out_at_the_point_that_was_kept():
-    seeds = [{"points": [[0, 0.0, None, 0.1, {"bits": 9.0}], [1, 0.1, 1.0, 0.5, {"bits": b}], [2, 0.2, 1.0, 0.5, {"bits": 7.0}]]} for b in (2.0, 3.0)]
-    assert recorded._traced(seeds, "bits") == "2.50 (2.00–3.00)"
+def test_what_was_traced_last_stands_beside_what_came_out():
+    seeds = [{"points": [[0, 0.0, None, 0.1, {"bits": 9.0}], [1, 0.1, 1.0, 0.5, {"bits": b}]]} for b in (2.0, 3.0)]
+    assert recorded._traced(seeds, "bits") == "2.50 (2.00–3.00)" and recorded._traced(seeds, "another") == ""
     at = page("train", train="scratch.embeddings")
     table = next(d.value for d in at.dataframe if "run" in d.value)
     assert not at.exception and {"bits per character", "numbers trained"} < set(table.columns) and set(table["numbers trained"]) >= {"11,088"}

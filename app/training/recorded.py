@@ -59,7 +59,7 @@ def table(runs: list[dict[str, Any]], told: tuple[str, ...] = ()) -> None:
                       "file": words.size(float(np.mean([s["file_bytes"] for s in out]))),
                       "seconds": f"{np.mean([s['points'][-1][1] for s in out]):.1f}"})
     if lines:
-        beside = " What stands between accuracy and file is of the curves' validation examples." if told else ""
+        beside = " What stands between accuracy and file was traced at the last step, with the curves." if told else ""
         first = next(s for run in runs for s in run["seeds"] if "test" in s)["test"]
         st.dataframe(pd.DataFrame(lines), hide_index=True, width="stretch", alt="What came out of each recorded run")
         st.markdown(f":small[Mean (least–most) over seeds, on {first['n']:,} test examples, which chose nothing; one seed alone is known to "
@@ -67,8 +67,10 @@ def table(runs: list[dict[str, Any]], told: tuple[str, ...] = ()) -> None:
 
 
 def _traced(out: list[dict[str, Any]], name: str) -> str:
-    """A traced number at the points that were kept, the first of the best: mean and spread over seeds."""
-    found = [max(s["points"], key=lambda p: p[3])[4][name] for s in out]
+    """A traced number at the last step: mean and spread over seeds; empty where a run has none of that name."""
+    found = [s["points"][-1][4][name] for s in out if name in s["points"][-1][4]]
+    if not found:
+        return ""
     mean, *ends = (f"{x:,.0f}" if x >= 1000 else f"{x:.2f}" for x in (float(np.mean(found)), min(found), max(found)))
     return mean if ends[0] == ends[1] else f"{mean} ({ends[0]}–{ends[1]})"
 
