@@ -124,7 +124,7 @@ PROCEDURE = Procedure(
     run=run,
     uses_recipe=False,
     shown_on="char-lstm",
-    study=((("epochs", 10),),),
+    study=((("epochs", 40),),),
     refuses=refuses,
     finding="Text that the teacher wrote is simpler than real text and easier to learn; what a student writes itself shows it where it goes wrong.",
 )
