@@ -73,7 +73,8 @@ def tradeoff(studies: Sequence[Marks], x: Ends, y: Ends, spots: Mapping[str, Seq
             traces.append({
                 "type": "scatter", "x": [s.x for s in there] or [None], "y": [s.y for s in there] or [None], "mode": mode, "name": name,
                 "marker": {"symbol": symbol, "size": size, "color": color, "line": {"width": 2.5 if "open" in symbol else 0, "color": color}},
-                "text": [s.name if kind in ("original", "letter") else s.said for s in there], "textposition": "top center",
+                "text": [s.name if kind in ("original", "letter") else s.said for s in there],
+                "textposition": "top left" if kind == "original" else "top center",
                 "customdata": [s.number for s in there], "hovertext": [s.said for s in there], "cliponaxis": False,
                 "hovertemplate": f"%{{hovertext}}<br>{_numbers(x, y)}<extra></extra>", "showlegend": kind in ("here", "knee")})
     return _figure("What is the best deal?", x.title, y.title, traces, hovermode="closest", showlegend=True, shapes=shapes, annotations=notes,

@@ -28,7 +28,7 @@ def show() -> Asked:
     """Draw them."""
     net, split = state.network(), state.split()
     chosen = []
-    *columns, last = st.columns([5, 5, 5, 3])
+    *columns, last = st.columns([13, 13, 11, 7])
     for column, which in zip(columns, DIALS, strict=True):
         mine = state.remember(f"study.first.{which}", lambda which=which: [] if which == "rank" else [state.dial_step(which).method])
         names = column.multiselect(LABELS[which], plan.offered(which), mine, key=f"study.{which}",

@@ -56,7 +56,9 @@ def rulers(rows: Sequence[Row], seen: View) -> list[Ruler]:
     others = [seen.y] if seen.x.word in ("size", "multiply-adds") else [seen.x, seen.y]
     for axis in others:
         values = [axis.read(r) for r in rows]
-        found.append(Ruler(f"{axis.word} ({axis.unit})", values, min(values), max(values), not axis.more_is_better))
+        half = 0.5 / 10**axis.digits  # ends are rounded outwards: Plotly writes them with all their digits
+        ends = round(min(values) - half, axis.digits), round(max(values) + half, axis.digits)
+        found.append(Ruler(f"{axis.word} ({axis.unit})", values, *ends, not axis.more_is_better))
     return found
 
 
