@@ -11,6 +11,7 @@ from compression.apply import compress
 from compression.recipe import Recipe, step
 from compression.registry import procedures
 from compression.score import size_of
+from compression.train.distil.co_teaching import PICKED, Pair, crossed, surest
 from compression.train.distil.data_free import made_up, summary
 from compression.train.distil.features import heads, look, matched, stages
 from compression.train.distil.few_images import Few, drawn
@@ -64,6 +65,35 @@ def test_wrong_labels_are_of_another_class_and_few_labels_are_few():
     assert int((told != UNKNOWN).sum()) == 50 and torch.equal(told[told != UNKNOWN], data.labels[told != UNKNOWN])
     scores = torch.tensor([[log(3.0), 0.0], [9.0, 0.0]])
     assert labelled(scores, torch.tensor([0, UNKNOWN])).item() == near(-log(0.75)) and labelled(scores, torch.tensor([UNKNOWN] * 2)).item() == 0
+
+
+def test_each_learns_from_what_the_other_finds_likeliest():
+    """Han et al. 2018, algorithm 1. The first is surest of example 0, the second of example 1, of which the other learns."""
+    first = torch.tensor([[9.0, 0.0], [log(3.0), 0.0]], requires_grad=True)
+    second = torch.tensor([[0.0, log(4.0)], [9.0, 0.0]], requires_grad=True)
+    labels = torch.tensor([0, 0])
+    assert surest(first, labels, 1).tolist() == [0] and surest(second, labels, 1).tolist() == [1]
+    worth = crossed([first, second], labels, 1)
+    assert worth.item() == near(-log(0.75) - log(0.2))
+    worth.backward()
+    assert not first.grad[0].any() and first.grad[1].any() and second.grad[0].any() and not second.grad[1].any()
+    assert crossed([second], labels, 1).item() < 0.001, "one alone picks for itself"
+
+
+def test_more_and_more_is_left_out_until_the_forget_rate_is_reached():
+    pair = Pair([nn.Identity()], 100, 0.4)
+    kept = []
+    for at in (0, 10, 20, 100):
+        pair.step.fill_(at)
+        kept.append(pair.kept(10))
+    assert kept == [10, 8, 6, 6]
+
+
+def test_labels_that_are_picked_are_mostly_right():
+    _, progress = last("distil.co_teaching", epochs=10, student="same", wrong=0.4)
+    for run in progress.runs[1:]:
+        assert run.points[0].traced[PICKED] < 70 and run.points[-1].traced[PICKED] > 85
+    assert "characters" in procedures()["distil.co_teaching"].why_not(Task(shipped.load("char-gpt"), Recipe()))
 
 
 def test_the_mean_teacher_follows_its_student():

@@ -31,8 +31,8 @@ class Gathered(NamedTuple):
     """How alike the inputs of the first layer were when they were tied, and what became of the inputs of each."""
 
     similarity: Tensor  # (input, input) of those that are left, in the order of their groups
-    zero: Tensor  # (layers,) inputs that lead to nothing, %
-    values_left: Tensor  # (layers,) different groups that are left, as a share of the inputs, %
+    inputs_dropped: Tensor  # (layers,) inputs that lead to nothing, %
+    groups_left: Tensor  # (layers,) different groups that are left, as a share of the inputs, %
 
 
 def pulls(count: int, strength: float, ramp: float) -> np.ndarray:
@@ -179,5 +179,5 @@ PROCEDURE = Procedure(
     finding="Where inputs are correlated, GrOWL ties more of them than group lasso at the same accuracy, and so stores fewer numbers.",
     terms=(("group lasso", "A penalty on the lengths of groups of weights, which then go as a whole."),
            ("proximal step", "What a penalty alone would do to the weights in one step, worked out exactly.")),
-    told=("inputs left (%)", "different inputs (%)"),
+    told=("different inputs (%)",),
 )
