@@ -110,7 +110,10 @@ def results() -> None:
 def answers() -> None:
     """The answers that changed. A part of its own: one that writes into a place outside itself takes the page apart when it is overtaken."""
     job, progress = judgement()
-    changed.cards(job is not None, progress, _dialled())
+    if job is not None and job.error and progress is None:
+        st.markdown(job.error)
+    else:
+        changed.cards(job is not None, progress, _dialled())
     tick(more_to_come(job, progress), time.monotonic_ns() % 10**9, 350, key="answers.tick")
 
 
