@@ -120,3 +120,13 @@ def test_the_teachers_bars_are_its_softened_scores():
     figure = plots_training.softened(names, [softened(values, t).tolist() for t in (1.0, 4.0)], (1.0, 4.0))
     told = figure.layout.sliders[0].steps[1].args[0]["y"][0]
     assert told == pytest.approx([100 * p for p in (values / 4).softmax(-1).tolist()]) and max(told) < max(figure.data[0].y)
+
+
+def test_a_study_from_several_recipes_says_which_and_runs_again_from_the_one_that_is_picked(monkeypatch):
+    at = page(train="recover.iterative", net="lenet-300-100")
+    pick = next(s for s in at.selectbox if s.key == "train.recorded.recover.iterative")
+    assert len(set(pick.options)) == len(pick.options) and {"99 % zero", "97 % zero"} <= {o.split(", ")[0] for o in pick.options}
+    han = next(o for o in pick.options if o.startswith("92, 91, 74 % zero by layer"))
+    monkeypatch.setattr(Wanted, "begin", lambda self: None)
+    press(pick.select(han).run(), "Run it again")
+    assert [s["sparsity"] for o in at.session_state["recipe"].overrides for s in o.steps] == [0.92, 0.91, 0.74]

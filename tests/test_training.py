@@ -18,6 +18,7 @@ from compression.train.loop import accuracy, fit, watched
 from compression.train.made import Made
 from compression.train.plan import Plan, batches, one_cycle
 from compression.train.procedure import Task
+from compression.train.recover.fine_tune import told
 from compression.train.stored import Stored, trainable
 from compression.zoo import shipped
 
@@ -126,7 +127,7 @@ def test_what_stores_no_real_number_is_refused():
 
 
 def test_fine_tuning_keeps_zeros_codes_and_length_and_flows_on_like_any_network(net):
-    *_, last = (p for p in procedures()["recover.fine_tune"].run(Task(net, DEEP), epochs=2, rate=1e-3) if p)
+    *_, last = (p for p in procedures()["recover.fine_tune"].run(Task(net, DEEP), epochs=2, taught="labels", images="as they are", rate=1e-3) if p)
     run, before = last.runs[0], compress(net, DEEP)
     after = compress(run.trained.network, run.trained.recipe)
     assert run.best.accuracy > run.points[0].accuracy
@@ -153,3 +154,24 @@ def test_tied_and_recurrent_and_attention_weights_are_trained_once():
         F.cross_entropy(scores.flatten(0, -2), data.labels[:2].flatten()).backward()
         assert all(p.grad is not None for maker in model.makers for p in maker.numbers)
         assert sum(len(names) for names in model.names.values()) >= len(model.makers) == len(net.layers)
+
+
+def test_pruning_in_rounds_and_at_once_take_as_many_steps_and_the_last_mask_gets_the_passes_at_the_end(net):
+    task = Task(net, Recipe((step("pruning.magnitude", sparsity=0.95),)))
+    settings = procedures()["recover.iterative"].settings(rounds=2, epochs=1, last=3, taught="soft targets")
+    *_, last = (p for p in procedures()["recover.iterative"].run(task, **settings) if p)
+    slowly, at_once = last.runs
+    assert slowly.points[-1].step == at_once.points[-1].step == slowly.steps
+    left = [p.traced["weights left (%)"] for p in slowly.points]
+    steps = [p.step for p in slowly.points if p.traced["weights left (%)"] == left[-1]]
+    assert steps[-1] - steps[0] == slowly.steps * 4 / 5, "four of the five passes"
+
+
+def test_what_the_network_said_is_learnt_without_a_label(net):
+    task, examples = Task(net, Recipe()), net.data["train"]
+    inputs, labels = examples.inputs[:50], examples.labels[:50]
+    loss, half = told(task, "soft targets"), Made(net, {})
+    with torch.no_grad():
+        half.body.get_parameter(next(n for n, _ in half.body.named_parameters())).mul_(0.5)
+        assert told(task, "labels") is None and float(loss(net.module, inputs, labels)) == pytest.approx(0, abs=1e-6)
+        assert float(loss(half, inputs, labels)) == float(loss(half, inputs, labels.roll(1))) > 1e-3

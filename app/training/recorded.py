@@ -1,5 +1,6 @@
 """A recorded study: what came out when a way of training was run with several seeds, slid over at once, and run again by a button."""
 
+import json
 from typing import Any
 
 import numpy as np
@@ -8,7 +9,7 @@ import streamlit as st
 
 from app import chart, plots_training, state, words
 from app.training import wanted
-from compression.recipe import Recipe
+from compression.recipe import Recipe, from_json
 from compression.registry import procedures
 from compression.train.record import begins_from, study
 from compression.zoo.catalogue import ZOO
@@ -23,13 +24,16 @@ def show(name: str) -> None:
         return
     known, seeds = procedures()[name], found["seeds"]
     st.header("Recorded run of ours", anchor=False)
-    net, recipe = begins_from(name)
-    under = recipe_words(recipe)
+    net, usual = begins_from(name)
+    rows = found["rows"]
+    recipes = [from_json(json.dumps(row["recipe"])) if "recipe" in row else usual for row in rows]
+    alike = len(set(recipes)) == 1
+    under = recipe_words(recipes[0]) if alike else ""
     st.markdown(f"{ZOO[net].title}{f', {under}' if under else ''}; {len(seeds)} seeds; about {words.duration(found['seconds'])} each on one core "
                 f"(torch {found['torch']}). {f'The literature: {known.finding}' if known.finding else ''}")
-    rows = found["rows"]
-    said = [", ".join(f"{known.knob(k).label.lower()} {wanted.rung(known.knob(k), v)}" for k, v in row["setting"].items()) or "as usual"
-            for row in rows]
+    said = [", ".join(([] if alike else [recipe_words(recipe)])
+                      + [f"{known.knob(k).label.lower()} {wanted.rung(known.knob(k), v)}" for k, v in row["setting"].items()]) or "as usual"
+            for row, recipe in zip(rows, recipes, strict=True)]
     common = dict(format_func=lambda i: said[i], key=f"train.recorded.{name}")
     if sum(map(len, said)) > WIDE:
         at = st.selectbox("Setting", range(len(rows)), **common)
@@ -41,7 +45,7 @@ def show(name: str) -> None:
                alt="Accuracy on validation examples in the recorded runs: mean and range over seeds")
     st.markdown(f":small[Lines: mean over seeds on {row['watched']:,} validation examples; bands: least to most of them.]")
     table(row["runs"], known.told)
-    st.button("Run it again", key="train.again", on_click=again, args=(name, net, recipe, row["setting"]),
+    st.button("Run it again", key="train.again", on_click=again, args=(name, net, recipes[at], row["setting"]),
               help="Opens the network, sets the recipe and the dials as they were recorded, and begins with the first seed.")
 
 
@@ -93,7 +97,10 @@ def again(name: str, net: str, recipe: Recipe, setting: dict[str, Any]) -> None:
 
 
 def recipe_words(recipe: Recipe) -> str:
-    """The default steps of a recipe, as people say them."""
+    """The default steps of a recipe, as people say them; of one with steps for single layers alone, their sparsities."""
+    own = [s["sparsity"] for o in recipe.overrides for s in o.steps if "sparsity" in dict(s.knobs)]
+    if own and not recipe.default:
+        return f"{', '.join(f'{100 * s:.0f}' for s in own)} % zero by layer"
     knobs = {k: v for s in recipe.default if s.on and not s.off for k, v in s.knobs}
     there = {"sparsity", "bits", "rank"} & set(knobs)
     return words.settings(knobs.get("sparsity", 0.0), knobs.get("bits", 32), knobs.get("rank", 1.0)).lower() if there else ""

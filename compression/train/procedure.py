@@ -62,6 +62,7 @@ class Procedure:
     recipe: Recipe = field(default_factory=Recipe)  # that the recorded study begins from
     uses_recipe: bool = True  # whether the recipe on screen counts, or only the network
     study: tuple[tuple[tuple[str, Value], ...], ...] = ((),)  # the settings that are recorded; a setting names the knobs that differ
+    begins: tuple[Recipe, ...] = ()  # by setting, the recipe it begins from, where that is not the same for all
     refuses: Callable[[Task], str | None] = anything
     finding: str = ""  # what the literature says one should see
     terms: tuple[tuple[str, str], ...] = ()
@@ -72,6 +73,11 @@ class Procedure:
         declared = [k.name for k in self.knobs]
         if asked != declared:
             raise TypeError(f"{self.title}: run takes {asked}, but the knobs are {declared}")
+
+    def recorded(self) -> tuple[tuple[Recipe, dict[str, Value]], ...]:
+        """The recipe and the setting of each row of the study."""
+        recipes = self.begins or (self.recipe,) * len(self.study)
+        return tuple((recipe, dict(setting)) for recipe, setting in zip(recipes, self.study, strict=True))
 
     def knob(self, name: str) -> Knob:
         """The knob of that name. Raises ValueError with the names there are."""

@@ -58,17 +58,17 @@ def recorded(name: str, seeds: list[int]) -> Iterator[dict[str, Any]]:
     """One row for each setting of a procedure's study."""
     procedure = procedures()[name]
     network = shipped.load(procedure.shown_on)
-    for setting in procedure.study:
+    for recipe, setting in procedure.recorded():
         runs: dict[str, dict[str, Any]] = {}
         for seed in seeds:
             begun = time.process_time()
-            last = carried_out(procedure, Task(network, procedure.recipe, seed), dict(setting))
-            log.info("%s %s seed %d: %.0f s", name, dict(setting), seed, time.process_time() - begun)
+            last = carried_out(procedure, Task(network, recipe, seed), setting)
+            log.info("%s %s seed %d: %.0f s", name, setting, seed, time.process_time() - begun)
             for run in last.runs:
                 row = runs.setdefault(run.title, {"title": run.title, "control": run.control, "seeds": []})
                 points = [[p.step, round(p.seconds, 2), p.loss if p.loss == p.loss else None, p.accuracy, dict(p.traced)] for p in run.points]
                 row["seeds"].append({"seed": seed, "points": points, **judged(run)})
-        yield {"setting": dict(setting), "watched": last.watched, "runs": list(runs.values())}
+        yield {"setting": setting, "recipe": json.loads(to_json(recipe)), "watched": last.watched, "runs": list(runs.values())}
 
 
 @cache
@@ -96,11 +96,13 @@ def main() -> None:
     for name in asked.names or procedures():
         begun = time.process_time()
         net, recipe = begins_from(name)
-        rows = list(recorded(name, asked.seeds))
-        seconds = (time.process_time() - begun) / max(1, len(rows) * len(asked.seeds))
-        told = {"procedure": name, "network": net, "recipe": json.loads(to_json(recipe)), "seeds": asked.seeds, "torch": torch.__version__,
-                "seconds": round(seconds, 1), "rows": rows}
-        (asked.out / f"{name}.json").write_text(json.dumps(told, indent=None, separators=(",", ":")) + "\n")
+        rows: list[dict[str, Any]] = []
+        for row in recorded(name, asked.seeds):  # written after each, so that one that is stopped keeps what is done
+            rows.append(row)
+            seconds = (time.process_time() - begun) / (len(rows) * max(1, len(asked.seeds)))
+            told = {"procedure": name, "network": net, "recipe": json.loads(to_json(recipe)), "seeds": asked.seeds, "torch": torch.__version__,
+                    "seconds": round(seconds, 1), "rows": rows}
+            (asked.out / f"{name}.json").write_text(json.dumps(told, indent=None, separators=(",", ":")) + "\n")
 
 
 if __name__ == "__main__":
