@@ -59,9 +59,10 @@ TEXTS = {
                              "where they are cheap until all that is left costs the same. Large layers that few answers hang on pay first.",
                              "3.5, 6", "Shoham and Gersho 1988, Efficient bit allocation for an arbitrary set of quantizers"),
     "budget.ways": Why("Why measure what was proven best?",
-                       "Proven is that no choice adds up to less. Layers do not quite add up, and a divergence is not an accuracy, so only "
-                       "measuring the whole recipe tells what it loses. HAWQ asks the curvature of the loss instead of the answers.", "6",
-                       "Dong et al. 2020, arXiv:1911.03852"),
+                       "Proven is that no choice of layers alone adds up to less. But errors of two layers strengthen or cancel each other. What "
+                       "each moves the scores by adds up better, which the solver uses; and still only measuring the whole recipe tells what it "
+                       "loses. HAWQ asks the curvature of the loss instead of the answers.", "6",
+                       "Dong et al. 2020, arXiv:1911.03852; Deng et al. 2023, arXiv:2307.05657"),
     "budget.race": Why("Why are searches slower?",
                        "A search learns one number from each recipe it measures and has to guess which layer it came from. Single layers "
                        "measured one by one tell that at once, as long as they nearly add up.", "3.5", "Deb et al. 2002, NSGA-II"),

@@ -10,8 +10,9 @@ import torch
 
 from compression.apply import compress
 from compression.budget import options as budget_options
+from compression.budget.joint import divergence
 from compression.budget.options import measuring, original_operations, restored
-from compression.budget.plans import Bench, Wish, drop
+from compression.budget.plans import ALONE, SOLVER, Bench, Wish, drop
 from compression.budget.proposing import proposing
 from compression.budget.recorded import recorded
 from compression.budget.tables import merged
@@ -19,10 +20,10 @@ from compression.engine.instrument import Instrument
 from compression.evaluate import ask
 from compression.export import pack
 from compression.measure import multiply_adds
+from compression.method import drained
 from compression.recipe import Recipe, from_json, step
 from compression.registry import dial
 from compression.score import changed, size_of
-from compression.searching.joint import divergence
 from compression.sensitivity import scan
 from compression.zoo import shipped
 
@@ -96,10 +97,11 @@ def test_within_bytes_and_multiply_adds_it_is_the_best_of_all_choices():
     every = list(product(*(range(len(row)) for row in table.rows)))
     fits = [p for p in every if found.problem.fits(p)]
     best = min(sum(o.nats for o in table.chosen(p)) for p in fits)
-    assert len(fits) > 3 and found.best.choice.cost == pytest.approx(best) and found.best.choice.gap < 1e-6
+    alone = next(p for p in found.plans if p.way == ALONE)
+    assert len(fits) > 3 and alone.choice.cost == pytest.approx(best) and alone.choice.gap < 1e-6 and found.best.choice.places in fits
     changes = sum(o.adds for o in table.chosen(found.best.choice.places))
     assert found.best.adds == table.original_adds + changes <= 3_500 and changes < 0
-    assert {p.way for p in found.plans} == {"exact", "multiplier", "greedy", "uniform"}
+    assert {p.way for p in found.plans} == {SOLVER, ALONE, "multiplier", "greedy", "uniform"}
     for plan in found.plans:
         assert plan.file_bytes == len(pack(compress(ready()[0], plan.recipe))) <= 12_000
 
@@ -116,13 +118,8 @@ def test_what_is_measured_together_is_what_plain_python_finds():
     rows = data.inputs[torch.randperm(len(data), generator=torch.Generator().manual_seed(0))[:256]]
     with torch.inference_mode():
         old, new = (torch.log_softmax(torch.func.functional_call(net.module, w, (rows,)), -1) for w in ({}, changed(done, done.weights())))
-    steps = divergence(instrument, found.table, data)(found.best.choice.places)
-    while True:
-        try:
-            next(steps)
-        except StopIteration as end:
-            assert -end.value == pytest.approx(float((old.exp() * (old - new)).sum(-1).mean()), rel=1e-4)
-            break
+    said = drained(divergence(instrument, found.table, data)(found.best.choice.places))
+    assert -said == pytest.approx(float((old.exp() * (old - new)).sum(-1).mean()), rel=1e-4)
 
 
 def test_a_promise_is_kept_by_the_upper_end_of_what_was_measured():
@@ -168,8 +165,9 @@ def test_the_record_is_of_these_weights_and_of_recipes_that_fit(name):
     assert found, f"record it: python tests/bench/budget.py --write {name}"
     for budget in found["budgets"]:
         ways = budget["ways"]
-        recipe = from_json(json.dumps(ways["exact"]["recipe"]))
-        assert size_of(compress(net, recipe)) == ways["exact"]["file_bytes"] <= budget["most_bytes"]
+        recipe = from_json(json.dumps(ways[SOLVER]["recipe"]))
+        assert size_of(compress(net, recipe)) == ways[SOLVER]["file_bytes"] <= budget["most_bytes"]
         assert {dial(s.method) for o in recipe.overrides for s in o.steps} <= {"bits", "sparsity", "rank"}
-        assert ways["exact"]["nats_added"] <= min(ways[w]["nats_added"] for w in ("greedy", "multiplier", "uniform")) + 1e-4
+        assert ways[ALONE]["nats_added"] <= min(ways[w]["nats_added"] for w in ("greedy", "multiplier", "uniform")) + 1e-4
+        assert ways[SOLVER]["nats_together"] <= ways[ALONE]["nats_together"]
         assert np.isfinite([w["test"]["drop"] for w in ways.values()]).all()

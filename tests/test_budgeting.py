@@ -8,6 +8,7 @@ from app import long_work, words
 from app.budgeting import asking, work
 from compression.apply import compress
 from compression.budget import hessian, options
+from compression.budget.plans import SOLVER
 from compression.budget.recorded import recorded
 from compression.engine.sampling import Tolerance
 from compression.recipe import step
@@ -71,6 +72,11 @@ def test_a_report_on_test_examples_and_a_race(monkeypatch):
     wait_for_button(at, "Race again")
     assert "Each search had 30 recipes measured on 256 validation examples" in texts(at)
     assert all(name in texts(at) for name in ("NSGA-II", "TPE", "Particle filter"))
+    press(at, "Apply to")
+    first = recipe_of(at)
+    put(at, "budget.take", "One multiplier")
+    press(at, "Apply to")
+    assert len({size_of(compress(shipped.load(SMALL), r)) for r in (first, recipe_of(at))}) == 2
 
 
 def test_a_promise_is_looked_for_and_what_is_impossible_says_what_to_do(monkeypatch):
@@ -113,4 +119,4 @@ def test_settings_in_words():
 def test_what_was_recorded_is_there_before_anything_is_run():
     at = healthy(opened("budget", net=SMALL, v="1"))
     rows = recorded(shipped.load(SMALL))["budgets"][-1]["ways"]
-    assert f"the solver loses **{100 * rows['exact']['test']['drop']:.2f} points**" in texts(at) and "Not looked for yet" in texts(at)
+    assert f"the solver loses **{100 * rows[SOLVER]['test']['drop']:.2f} points**" in texts(at) and "Not looked for yet" in texts(at)

@@ -12,7 +12,7 @@ from app.budgeting.asking import kind, setting
 from app.comparing.sides import in_order
 from app.snapshots import Snapshot, judged, place
 from compression.budget.explain import Move, Reason
-from compression.budget.plans import SOLVER, TITLES, Plan, Proposal, drop
+from compression.budget.plans import ALONE, SOLVER, TITLES, Plan, Proposal, drop
 from compression.compare import Comparison, compare
 from compression.evaluate import Quality
 from compression.recipe import Recipe
@@ -44,12 +44,15 @@ def claim(found: Proposal, kind_of: str) -> None:
         adds = f", {words.many(best.adds)} multiply-adds (was {words.many(table.original_adds)})"
     measured = f"Measured together: loses **{said(best.quality, kind_of)}**." if best.quality else "Measured together: not yet…"
     st.markdown(f"{sizes}{adds}. {measured}")
-    gap = best.choice.gap
-    proof = "proven: no choice of these options adds up to less" if gap < 1e-6 else (
-        f"proven: no choice of these options adds up to more than {100 * gap:.2g} % less" if isfinite(gap) else "no bound is proven yet")
-    count = sum(map(len, table.rows))
-    st.markdown(f":small[≈ Estimated: a divergence of {best.choice.cost:.3g} nats, the sum of {len(table.rows)} layers measured one by one "
-                f"({count:,} options); {proof}.]")
+    alone = next((p for p in found.plans if p.way == ALONE), None)
+    if alone is not None:
+        gap = alone.choice.gap
+        proof = "proven: no choice of these options adds up to less" if gap < 1e-6 else (
+            f"proven: no choice of these options adds up to more than {100 * gap:.2g} % less" if isfinite(gap) else "no bound is proven yet")
+        beside = "is the same" if alone.choice.places == best.choice.places else f"would come to {alone.together:.3g}"
+        st.markdown(f":small[≈ Estimated: a divergence of {best.together:.3g} nats, by how far {sum(map(len, table.rows)):,} options of "
+                    f"{len(table.rows)} layers each move the scores, added up. The exact choice by layers alone {beside}; their own divergences "
+                    f"add up to {alone.choice.cost:.3g} nats there ({proof}).]")
     if found.broken:
         st.warning(f"The wish is not kept: {words.plain(found.broken)}.")
 
@@ -90,7 +93,8 @@ def why(found: Proposal, at: int) -> str:
     going = (f" Among all layers the best way back would win {_rate(back, unit)}, and the cheapest way to save costs {_rate(cost, unit)}."
              if back and isfinite(cost) else "")
     sentence = "; ".join(told)
-    return f"{sentence[0].upper()}{sentence[1:]}.{going} All ≈ estimates from single layers; 1 mnat is a thousandth of a nat of divergence."
+    return (f"{sentence[0].upper()}{sentence[1:]}.{going} All ≈ estimates, with the other layers as chosen; 1 mnat is a thousandth of a nat of "
+            "divergence.")
 
 
 def _unit(found: Proposal) -> tuple[str, float]:
@@ -125,17 +129,20 @@ def reasons(found: Proposal) -> pd.DataFrame:
 
     options = found.table.chosen(found.best.choice.places)
     empty = [Reason(0, None, None)] * len(options)
-    return pd.DataFrame([{"layer": o.layer, "gets": setting(o.step), "change of the file (bytes)": o.change, "≈ divergence (mnats)": 1e3 * o.nats,
+    return pd.DataFrame([{"layer": o.layer, "gets": setting(o.step), "change of the file (bytes)": o.change,
+                          "≈ divergence alone (mnats)": 1e3 * o.nats,
                           f"≈ won back by a milder option (mnats a {unit[0]})": rate(r.milder),
                           f"≈ cost of a harsher option (mnats a {unit[0]})": rate(r.harsher)} for o, r in zip(options, every or empty, strict=True)])
 
 
 def diff(found: Proposal) -> None:
-    """What would change on screen, layer by layer, with buttons to do it or to keep it."""
-    recipe, then = state.recipe(), found.best.recipe
+    """What would change on screen, layer by layer, with buttons to do it or to keep it: the solver's recipe, or another way's."""
+    st.subheader("What would change", anchor=False)
+    plans = {NAMES[plan.way]: plan for plan in found.plans}
+    plan = plans[st.selectbox("Take the recipe of", list(plans), key="budget.take", persist_state="session")]
+    recipe, then = state.recipe(), plan.recipe
     rows = [(layer.name, _chain(recipe, layer.name), _chain(then, layer.name)) for layer in state.network().layers]
     changed = [row for row in rows if row[1] != row[2]]
-    st.subheader("What would change", anchor=False)
     if not changed and not recipe.first and not recipe.repairs:
         st.markdown("The recipe on screen is this one already.")
     else:
@@ -144,11 +151,11 @@ def diff(found: Proposal) -> None:
         if recipe.first or recipe.repairs:
             st.markdown(":small[Rewritings and repairs are switched off with it: it was measured without them.]")
     left, right = st.columns(2)
-    title = f"budget {words.size(found.best.file_bytes)}"
+    title = f"budget {words.size(plan.file_bytes)}"
     left.button(f"Apply to {len(changed)} layer{'s' if len(changed) != 1 else ''}", key="budget.apply", on_click=state.set_recipe, args=(then, title),
                 width="stretch", disabled=not changed and not recipe.first and not recipe.repairs,
                 help="One step: Undo takes all of it back.")
-    right.button("Snapshot", key="budget.keep", on_click=keep, args=(found.best,), icon=":material/photo_camera:", width="stretch",
+    right.button("Snapshot", key="budget.keep", on_click=keep, args=(plan,), icon=":material/photo_camera:", width="stretch",
                  disabled=place(state.shelf()) is None, help="Keeps it with its results, without setting it.")
 
 
@@ -217,7 +224,8 @@ def table(found: Proposal, more: Sequence[Plan], tested: Mapping[str, Plan]) -> 
     rows = []
     for plan in (*found.plans, *more):
         pair = paired(tested.get(plan.way, plan), tested.get(SOLVER) or found.best) if plan.way != SOLVER else None
-        row = {"way": NAMES[plan.way], "file": words.size(plan.file_bytes), "≈ divergence, added up (nats)": plan.choice.cost}
+        row = {"way": NAMES[plan.way], "file": words.size(plan.file_bytes), "≈ divergence, layers alone added up (nats)": plan.choice.cost,
+               "≈ divergence, moves of the scores added up (nats)": plan.together}
         for q in (plan.quality, tested[plan.way].quality if plan.way in tested else None):
             if q is not None:
                 value, low, high, _ = lost(q)

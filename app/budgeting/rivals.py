@@ -6,8 +6,8 @@ import streamlit as st
 from app import chart, explain, jobs, plots_budget, state, words
 from app.budgeting import work
 from app.budgeting.work import Raced
+from compression.budget.joint import EXAMPLES
 from compression.budget.plans import Plan, Proposal
-from compression.searching.joint import EXAMPLES
 from compression.searching.ways import WAYS
 
 COUNTS, SEEDS = (30, 60, 120), (1, 3, 5)
@@ -42,7 +42,7 @@ def race(found: Proposal, key: object, split: str) -> tuple[tuple[Plan, ...], bo
     elif not running:
         options = sum(map(len, found.table.rows))
         st.markdown(f"{len(WAYS)} searches try whole recipes within the limits and are told only how far each moved the answers. They begin "
-                    f"with the uniform choice. The solver had {options:,} options measured instead, one layer at a time.")
+                    f"with the uniform choice. The solver had {options:,} options measured instead, one layer at a time, and a few whole recipes.")
     return (raced.plans if raced else ()), bool(running)
 
 

@@ -8,6 +8,7 @@ from typing import NamedTuple
 from app import compute, jobs, long_work, words
 from compression.apply import compress
 from compression.budget import hessian
+from compression.budget.joint import divergence
 from compression.budget.options import Measured, measuring, original_operations, restored
 from compression.budget.plans import Bench, Plan, Proposal, Wish
 from compression.budget.problem import Choice, total
@@ -17,7 +18,6 @@ from compression.network import Network
 from compression.recipe import Recipe, Step, step
 from compression.registry import dial, method
 from compression.score import size_of
-from compression.searching.joint import divergence
 from compression.searching.space import Space, Trial, race
 from compression.searching.ways import WAYS
 from compression.sensitivity import harsher, rungs
@@ -117,6 +117,8 @@ def _traces(net: Network) -> Iterator[hessian.Traces]:
 
 
 def _doing(proposal: Proposal) -> str:
+    if proposal.stage == "together":
+        return "Measuring how the layers’ options act together"
     if proposal.stage == "promise":
         return f"Looking for the smallest file that keeps the promise: {len(proposal.tries)} measured together"
     if proposal.stage == "measuring":
@@ -125,6 +127,8 @@ def _doing(proposal: Proposal) -> str:
 
 
 def _share(proposal: Proposal) -> float:
+    if proposal.stage == "together":
+        return proposal.share
     if proposal.stage == "promise":
         return len(proposal.tries) / (len(proposal.tries) + 3)
     return sum(p.complete for p in proposal.plans) / max(1, len(proposal.plans))

@@ -17,7 +17,8 @@ def show() -> None:
     """The whole page."""
     st.title("Budget", anchor=False)
     st.markdown("Say what the network may cost. Each layer’s options are measured alone, an integer program finds the choice of least "
-                "estimated loss that fits, and that choice is measured as a whole, beside simpler ways at the same bytes.")
+                "estimated loss that fits, exchanges that pay where layers act together improve it, and that choice is measured as a whole, "
+                "beside simpler ways at the same bytes.")
     if not state.network().data:
         st.info("This network was opened without data, so there are no answers to compare. Open a data file beside it.")
         return

@@ -33,7 +33,7 @@ def exact(problem: Problem, seconds: float = 10.0) -> Choice:
     for _ in range(TIGHTER):
         if found is None or problem.fits(found):
             break
-        now = replace(now, limits=tuple(x._replace(most=x.most - max(0.0, total(x.weights, found) - x.most)) for x in now.limits))
+        now = replace(now, limits=tuple(replace(x, most=x.most - max(0.0, total(x.weights, found) - x.most)) for x in now.limits))
         found, _ = _solve(now, useful, floor, room or 1.0, seconds)  # its bound would be that of a tighter problem
     if found is None and bound == inf and known is None:
         raise ValueError(NOTHING)

@@ -1,25 +1,30 @@
 """What is asked for, what each way chooses, and what it is made and measured with. Estimates pick, measurement decides."""
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Generator, Iterator, Mapping
 from dataclasses import dataclass, replace
+from functools import cached_property
+from math import nan
 from typing import NamedTuple
 
 from compression import measure
 from compression.apply import Memo, compress, smaller
 from compression.budget.exact import exact
 from compression.budget.explain import Reason, going_rate, reasons
-from compression.budget.problem import NOTHING, Choice, Limit, Problem
+from compression.budget.moves import Moves
+from compression.budget.problem import NOTHING, Choice, Limit, Problem, Rows
 from compression.budget.tables import Table
 from compression.budget.uniform import same
 from compression.data import Data
 from compression.engine.instrument import Instrument
 from compression.evaluate import Progress, Quality
+from compression.method import drained
 from compression.network import Network
 from compression.recipe import Recipe
 from compression.score import size_of
 
-SOLVER, HESSIAN = "exact", "hessian"
-TITLES: Mapping[str, str] = {SOLVER: "Solver", "multiplier": "One multiplier", "greedy": "Greedy", "uniform": "Uniform", HESSIAN: "HAWQ (Hessian)"}
+SOLVER, ALONE, HESSIAN = "together", "exact", "hessian"
+TITLES: Mapping[str, str] = {SOLVER: "Solver", ALONE: "Exact, layers alone", "multiplier": "One multiplier", "greedy": "Greedy",
+                             "uniform": "Uniform", HESSIAN: "HAWQ (Hessian)"}
 ADJUSTED = 4  # times a choice is made anew where its written file is not what its options add up to
 
 
@@ -42,6 +47,8 @@ class Plan:
     adds: int | None  # multiply-adds of the really smaller network
     progress: Progress | None = None  # measured together so far
     allowed: int | None = None  # what its options' bytes might add up to
+    together: float = nan  # divergence (nats), if what its options move the scores by adds up
+    around: Rows | None = None  # what each option would add to that in its layer's place, with the others as chosen
 
     @property
     def quality(self) -> Quality | None:
@@ -69,7 +76,8 @@ class Proposal:
 
     table: Table
     wish: Wish
-    stage: str = "solving"  # "promise", "measuring", "done"
+    stage: str = "solving"  # "together", "promise", "measuring", "done"
+    share: float = 0.0  # of finding out how options act together
     tries: tuple[Tried, ...] = ()
     problem: Problem | None = None  # least divergence within the limits at which the ways are compared
     most_bytes: int | None = None  # of the files that are compared
@@ -87,12 +95,12 @@ class Proposal:
         """The limit that its reasons are told in."""
         return self.problem.limits[0] if self.problem and self.problem.limits else None
 
-    @property
+    @cached_property
     def reasons(self) -> tuple[list[Reason], tuple[float, float]]:
-        """Why each layer got its option, and the going rate of the whole."""
+        """Why each layer got its option, with the others as chosen, and the going rate of the whole."""
         if self.best is None or self.problem is None or self.limit is None:
             return [], (0.0, float("inf"))
-        found = reasons(self.problem, self.limit, self.best.choice.places)
+        found = reasons(replace(self.problem, cost=self.best.around or self.problem.cost), self.limit, self.best.choice.places)
         return found, going_rate(found)
 
 
@@ -111,6 +119,7 @@ class Bench:
         self.network, self.table, self.data, self.instruments = network, table, data, instruments
         self.memo: Memo = {} if memo is None else memo
         self.locked = locked
+        self.moves: Moves | None = None  # how options act together, once that is known
 
     def plan(self, way: str, choice: Choice) -> Plan:
         """A choice as a recipe, with what its file weighs."""
@@ -118,13 +127,22 @@ class Bench:
         done = compress(self.network, recipe, self.memo)
         if adds is not None and any(o.adds for o in self.table.chosen(choice.places)):
             adds = measure.multiply_adds(smaller(done), self.network.example)
-        return Plan(way, choice, recipe, size_of(done), adds)
+        return Plan(way, choice, recipe, size_of(done), adds, together=self.moves.nats(choice.places) if self.moves else nan)
 
     def fitted(self, way: str, solve: Callable[[Problem], Choice], problem: Callable[[int | None], Problem], most_bytes: int | None) -> Plan:
         """The best choice whose written file keeps the budget: by what headers do not add up, the sum may be more than the file, or less."""
+        def at_once(of: Problem) -> Generator[None, None, Choice]:
+            return solve(of)
+            yield
+
+        return drained(self.fitting(way, at_once, problem, most_bytes))
+
+    def fitting(self, way: str, solve: Callable[[Problem], Generator[None, None, Choice]], problem: Callable[[int | None], Problem],
+                most_bytes: int | None) -> Generator[None, None, Plan]:
+        """The same where solving comes in pieces."""
         allowed, found, best = most_bytes, None, None
         for _ in range(ADJUSTED):
-            before, found = found, self.plan(way, solve(problem(allowed)))
+            before, found = found, self.plan(way, (yield from solve(problem(allowed))))
             if most_bytes is None or allowed is None:
                 return found
             if found.file_bytes <= most_bytes and (best is None or found.choice.cost <= best.choice.cost):

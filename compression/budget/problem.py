@@ -6,6 +6,7 @@ chosen here is measured again as a whole.
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from math import inf
 from typing import NamedTuple
 
@@ -16,14 +17,15 @@ Rows = tuple[NDArray[np.float64], ...]  # for each layer one number for each of 
 CLOSE = 1e-9  # of a limit's range: sums of floats are not exact
 
 
-class Limit(NamedTuple):
+@dataclass(frozen=True, eq=False)
+class Limit:
     """The sum of the chosen options' weights may be at most this."""
 
     name: str  # what is weighed, with its unit: "bytes"
     weights: Rows
     most: float
 
-    @property
+    @cached_property
     def range(self) -> float:
         """Between the lightest and the heaviest choice."""
         return float(sum(row.max() - row.min() for row in self.weights)) or 1.0

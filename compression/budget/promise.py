@@ -3,21 +3,30 @@
 Estimates say in which order to try, measurement decides.
 """
 
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from dataclasses import replace
 from math import sqrt
 
 from compression.budget.exact import exact
-from compression.budget.plans import SOLVER, Bench, Plan, Proposal, Tried, drop
+from compression.budget.plans import ALONE, Bench, Plan, Proposal, Tried, drop
+from compression.budget.together import together
+from compression.method import mapped
 
 MOST_TRIES = 10  # measurements on the way to a promise
 NEAR = 0.005  # of the file: closer the smallest file that keeps a promise is not looked for
 
 
-def kept(bench: Bench, now: Proposal, allowed: float, seconds: float) -> Iterator[Proposal | None]:
-    """The smallest file whose measured loss keeps the promise: the sum of divergences allowed is halved, on a logarithmic scale."""
-    table, wish = bench.table, now.wish
-    start, known = now.plans[0], {}
+def told(steps: Generator[float, None, Plan], now: Proposal | None) -> Generator[Proposal | None, None, Plan]:
+    """Looking at how layers act together, as part of a proposal: how far it has come; None where nothing is to be said."""
+    return mapped(steps, lambda share: now and replace(now, stage="together", share=share))
+
+
+def kept(bench: Bench, now: Proposal, start: Plan, allowed: float, seconds: float) -> Iterator[Proposal | None]:
+    """The smallest file whose measured loss keeps the promise: the sum of divergences allowed is halved, on a logarithmic scale.
+
+    start: of least divergence. What is tried is each time the best that its bytes allow, with how layers act together.
+    """
+    table, wish, known = bench.table, now.wish, {}
 
     def tried(plan: Plan) -> Iterator[Plan | None]:
         if plan.choice.places in known:
@@ -32,6 +41,7 @@ def kept(bench: Bench, now: Proposal, allowed: float, seconds: float) -> Iterato
         value, _, high = drop(plan.quality)
         return Tried(table.within().choice(plan.choice.places).cost, plan.file_bytes, value, high, high <= allowed and plan.quality.complete)
 
+    start = yield from told(together(bench, (start,), lambda most: table.within(most, wish.most_adds), start.file_bytes, 1), now)
     for judged in tried(start):
         start = judged or start
         yield judged and replace(now, plans=(start,))
@@ -42,11 +52,12 @@ def kept(bench: Bench, now: Proposal, allowed: float, seconds: float) -> Iterato
                                   f"{100 * first.high:.1f} with its interval, and {100 * allowed:g} may be lost; allow more, or give more options")
         return
     best, low = start, max(first.nats, 1e-6)
-    smallest = bench.plan(SOLVER, exact(table.smallest(1e30, wish.most_bytes, wish.most_adds), seconds))
+    smallest = bench.plan(ALONE, exact(table.smallest(1e30, wish.most_bytes, wish.most_adds), seconds))
     high, least = max(10 * low, sum(o.nats for o in table.chosen(smallest.choice.places))), smallest.file_bytes
     while len(now.tries) < MOST_TRIES and best.file_bytes - least > NEAR * best.file_bytes and high > 1.02 * low:
         middle = sqrt(low * high)
-        plan = bench.plan(SOLVER, exact(table.smallest(middle, wish.most_bytes, wish.most_adds), seconds))
+        plan = bench.plan(ALONE, exact(table.smallest(middle, wish.most_bytes, wish.most_adds), seconds))
+        plan = yield from told(together(bench, (plan,), lambda most: table.within(most, wish.most_adds), plan.file_bytes, 1), None)
         for judged in tried(plan):
             plan = judged or plan
             yield judged and now

@@ -3,7 +3,8 @@
     OMP_NUM_THREADS=1 python tests/bench/budget.py [--all] [--write] [--widths 4 3] [--evaluations 30] [--seeds 1] [--no-hessian]
         [network ...]
 
-Options: uniform bits, magnitude pruning and SVD, each layer alone, its divergence (nats) on 32 training examples. Budgets: the bytes of
+Options: uniform bits, magnitude pruning and SVD, each layer alone, its divergence (nats) on 32 training examples, and how far it moves the
+scores of 256. Budgets: the bytes of
 all layers at 4 and at 3 bits. Every choice is then measured as a whole: validation examples chose, test examples only report,
 differences from the solver are paired. Searches, at the last budget, minimize the divergence measured jointly on 256 validation
 examples, with the same number of measurements each; of their seeds the middle one is reported. The last line is one line of JSON; with
@@ -24,17 +25,18 @@ sys.path[:0] = [str(ROOT)]
 
 from compression.apply import compress  # noqa: E402
 from compression.budget.hessian import traces  # noqa: E402
+from compression.budget.joint import divergence  # noqa: E402
 from compression.budget.options import measuring, original_operations  # noqa: E402
-from compression.budget.plans import SOLVER, TITLES, Bench, Wish, drop  # noqa: E402
+from compression.budget.plans import ALONE, SOLVER, TITLES, Bench, Wish, drop  # noqa: E402
 from compression.budget.problem import Choice, total  # noqa: E402
 from compression.budget.proposing import proposing  # noqa: E402
 from compression.budget.recorded import RECORDED  # noqa: E402
 from compression.budget.tables import merged  # noqa: E402
 from compression.compare import compare  # noqa: E402
 from compression.engine.instrument import Instrument  # noqa: E402
+from compression.method import drained  # noqa: E402
 from compression.recipe import Recipe, step, to_json  # noqa: E402
 from compression.score import size_of  # noqa: E402
-from compression.searching.joint import divergence  # noqa: E402
 from compression.searching.space import Space, race  # noqa: E402
 from compression.searching.ways import WAYS  # noqa: E402
 from compression.sensitivity import harsher, rungs  # noqa: E402
@@ -60,7 +62,8 @@ def row(bench, plan, nats, best, tested):
         tested[plan.recipe] = last(bench.judged(replace(plan, progress=None), data=bench.network.data["test"])).progress
     done = {"test": tested[plan.recipe]}
     done |= {"validation": plan.progress} if plan.progress else {}
-    found = {"file_bytes": plan.file_bytes, "nats_added": plan.choice.cost, "nats_together": nats} | {s: told(p) for s, p in done.items()}
+    found = {"file_bytes": plan.file_bytes, "nats_added": plan.choice.cost, "nats_moved": plan.together, "nats_together": nats}
+    found |= {split: told(progress) for split, progress in done.items()}
     for split in done.keys() & best.keys():
         data = bench.network.data[split]
         apart = compare(data, torch.arange(len(data)), in_order(done[split]), in_order(best[split]))
@@ -97,10 +100,11 @@ def bench(name, widths, evaluations, seeds, hessian):
         ways, best = {}, {}
         tested = {}
         for plan in (*found.plans, *([last(work.judged(work.curved(found, curved.by_layer)))] if curved else [])):
-            ways[plan.way], done = row(work, plan, -finished(measure(plan.choice.places)), best, tested)
+            ways[plan.way], done = row(work, plan, -drained(measure(plan.choice.places)), best, tested)
             best = best or done
             said(name, width, TITLES[plan.way], ways[plan.way])
-        ways[SOLVER] |= {"gap": found.best.choice.gap, "recipe": json.loads(to_json(found.best.recipe))}
+        ways[ALONE] |= {"gap": next(p for p in found.plans if p.way == ALONE).choice.gap}
+        ways[SOLVER] |= { "recipe": json.loads(to_json(found.best.recipe))}
         start = next(p.choice.places for p in found.plans if p.way == "uniform")
         racing, finals = {}, {}
         for way, known in WAYS.items() if width == widths[-1] and evaluations else ():
@@ -117,17 +121,10 @@ def bench(name, widths, evaluations, seeds, hessian):
     return result
 
 
-def finished(steps):
-    while True:
-        try:
-            next(steps)
-        except StopIteration as end:
-            return end.value
-
-
 def said(name, width, title, r):
     gains = f"solver is {100 * r['test']['solver_gains']:+.2f} points, p {r['test']['chance'] or 1:.2g}" if "solver_gains" in r["test"] else ""
-    print(f"{name:14} {width} bit {title:26} {r['file_bytes']:9,} bytes  added {r['nats_added']:8.4f} together {r['nats_together']:8.4f} nats  lost "
+    print(f"{name:14} {width} bit {title:26} {r['file_bytes']:9,} bytes  "
+          f"added {r['nats_added']:.4f} moved {r['nats_moved']:.4f} together {r['nats_together']:.4f} nats  lost "
           + "  ".join(f"{s} {100 * r[s]['drop']:6.2f} ± {50 * (r[s]['drop_high'] - r[s]['drop_low']):.2f}" for s in ("validation", "test") if s in r)
           + f"  {gains}", flush=True)
 
