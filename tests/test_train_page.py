@@ -130,3 +130,10 @@ def test_a_study_from_several_recipes_says_which_and_runs_again_from_the_one_tha
     monkeypatch.setattr(Wanted, "begin", lambda self: None)
     press(pick.select(han).run(), "Run it again")
     assert [s["sparsity"] for o in at.session_state["recipe"].overrides for s in o.steps] == [0.92, 0.91, 0.74]
+
+
+def test_where_no_study_is_recorded_the_page_says_so(monkeypatch):
+    monkeypatch.setattr("app.training.recorded.study", lambda name: None)
+    at = page(train="recover.fine_tune")
+    assert not at.exception and any("No study of this way of training is recorded yet" in m.value for m in at.markdown)
+    assert not any("Recorded run" in h.value for h in at.header)

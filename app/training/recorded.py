@@ -18,9 +18,10 @@ WIDE = 30  # letters of all settings that stand side by side
 
 
 def show(name: str) -> None:
-    """The study of a way of training, where there is one."""
+    """The study of a way of training, or that there is none."""
     found = study(name)
     if found is None:
+        st.markdown(":small[No study of this way of training is recorded yet; what it does here is seen when it is started.]")
         return
     known, seeds = procedures()[name], found["seeds"]
     st.header("Recorded run of ours", anchor=False)
