@@ -128,7 +128,9 @@ def test_a_study_from_several_recipes_says_which_and_runs_again_from_the_one_tha
     assert len(set(pick.options)) == len(pick.options) and {"99 % zero", "97 % zero"} <= {o.split(", ")[0] for o in pick.options}
     han = next(o for o in pick.options if o.startswith("92, 91, 74 % zero by layer"))
     monkeypatch.setattr(Wanted, "begin", lambda self: None)
-    press(pick.select(han).run(), "Run it again")
+    at = pick.select(han).run()
+    assert any("images flipped" in m.value and m.value.startswith(":small[92, 91, 74 %") for m in at.markdown), "what the list cuts off is said"
+    press(at, "Run it again")
     assert [s["sparsity"] for o in at.session_state["recipe"].overrides for s in o.steps] == [0.92, 0.91, 0.74]
 
 

@@ -14,6 +14,7 @@ from compression.registry import procedures
 from compression.train.record import begins_from, study
 from compression.zoo.catalogue import ZOO
 
+SHOWN = 40  # letters of one setting that a list shows whole, on a phone too
 WIDE = 30  # letters of all settings that stand side by side
 
 
@@ -38,6 +39,8 @@ def show(name: str) -> None:
     common = dict(format_func=lambda i: said[i], key=f"train.recorded.{name}")
     if sum(map(len, said)) > WIDE:
         at = st.selectbox("Setting", range(len(rows)), **common)
+        if len(said[at]) > SHOWN:
+            st.markdown(f":small[{said[at][0].upper()}{said[at][1:]}.]")
     else:
         at = st.segmented_control("Setting", range(len(rows)), default=0, required=True, **common) if len(rows) > 1 else 0
     row = rows[at]
