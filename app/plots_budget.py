@@ -38,9 +38,13 @@ def allocation(rows: Sequence[tuple[str, float, float, str, str]], focus: str) -
 def ways(rows: Sequence[tuple[str, Sequence[float] | None, Sequence[float] | None]], allowed: float | None = None) -> go.Figure:
     """Points lost by each way: rows of (way, validation, test), each (lost, low, high) in points or None; bars are 95 % intervals.
 
-    A fourth number tells whether all examples were asked; while they are not, the mark is hollow.
+    A fourth number tells whether all examples were asked; while they are not, the mark is hollow. At the right: what was lost on test examples,
+    or on validation examples where those were not asked, as one bad way may make all others look alike.
     """
     names = [r[0] for r in rows]
+    told = [(r[0], r[2] or r[1]) for r in rows if r[2] or r[1]]
+    numbers = [{"xref": "paper", "x": 1, "xanchor": "left", "xshift": 6, "y": name, "text": f"{said[0]:.2f}", "showarrow": False,
+                "font": {"size": 12}} for name, said in told]
 
     def marks(which: int, **style: object) -> dict[str, object]:
         there = [(r[0], *r[which]) for r in rows if r[which] is not None]
@@ -56,8 +60,8 @@ def ways(rows: Sequence[tuple[str, Sequence[float] | None, Sequence[float] | Non
     across = {"type": "line", "yref": "paper", "y0": 0, "y1": 1, "layer": "below"}
     lines = [{**across, "x0": x, "x1": x, "line": {"color": color, "width": 1, "dash": dash}}
              for x, color, dash in [(0, OLD, "solid"), *([(allowed, GONE, "dot")] if allowed is not None else [])]]
-    return _figure("Who loses least?", "points lost, measured together", "", data, shapes=lines, showlegend=True,
-                   legend={"orientation": "h", "y": 1.0, "yanchor": "bottom", "x": 1, "xanchor": "right"}, margin_t=70,
+    return _figure("Who loses least?", "points lost, measured together", "", data, shapes=lines, showlegend=True, annotations=numbers,
+                   legend={"orientation": "h", "y": 1.0, "yanchor": "bottom", "x": 1, "xanchor": "right"}, margin_t=70, margin_r=52,
                    yaxis={**NAMES, "autorange": False, "range": [len(names) - 0.5, -0.5], "categoryarray": names, "categoryorder": "array"})
 
 
