@@ -9,6 +9,7 @@ import numpy as np
 import plotly.graph_objects as go
 
 NEW, GONE, BEST, OLD, FOURTH = "#0072B2", "#D55E00", "#009E73", "#767676", "#CC79A7"
+HEADROOM = 1.6  # of a chart over the weights as trained, for bars of what a recipe makes of them
 SHORT = 22  # letters of a layer's name where there is little room
 CROWDED = 15  # the same over small charts in half of the width
 COLUMNS, NARROW = 4, 2  # small charts side by side, and on a screen too narrow for them
@@ -46,13 +47,15 @@ def _both_ends(name: str, most: int) -> str:
 def histogram(edges: np.ndarray, before: np.ndarray, after: np.ndarray, zeros: float, count: int, threshold: float | None) -> go.Figure:
     """One layer's weights before (grey outline) and after (blue); entries that are zero are a number, not a bar."""
     middle = (edges[1:] + edges[:-1]) / 2
-    top = 1.12 * float(max(before.max(initial=1), after.max(initial=1)))
+    top = HEADROOM * float(before.max(initial=1))
+    over = _over(middle, after, top)
     shapes = []
     if threshold:
         shapes = [{"type": "rect", "x0": -threshold, "x1": threshold, "y0": 0, "y1": top, "fillcolor": GONE, "opacity": 0.18, "line": {"width": 0}}]
         shapes += [{"type": "line", "x0": x, "x1": x, "y0": 0, "y1": top, "line": {"color": GONE, "width": 1.5, "dash": "dash"}}
                    for x in (-threshold, threshold)]
-    said = "grey outline: before · blue: after" + (f" · {100 * zeros:.0f} % of {count:,} are zero" if zeros > 0 else "")
+    said = "grey outline: before · blue: after" + (" · ▲ goes on above" if over["x"].size else "")
+    said += f" · {100 * zeros:.0f} % of {count:,} are zero" if zeros > 0 else ""
     return _figure(
         "What happened to the weights?", "weight", "weights per bin",
         [
@@ -60,9 +63,19 @@ def histogram(edges: np.ndarray, before: np.ndarray, after: np.ndarray, zeros: f
              "hovertemplate": "%{y:,} weights near %{x:.4f}<extra>after</extra>"},
             {"type": "scatter", "x": middle, "y": before, "mode": "lines", "line": {"color": OLD, "width": 1.5, "shape": "hvh"}, "name": "before",
              "hovertemplate": "%{y:,} weights near %{x:.4f}<extra>before</extra>"},
+            over | {"name": "after"},
         ],
         barmode="overlay", shapes=shapes, xaxis_range=[float(edges[0]), float(edges[-1])], yaxis_range=[0, top], subtitle=said,
     )
+
+
+def _over(middle: np.ndarray, after: np.ndarray, top: float) -> dict[str, object]:
+    """Marks at the top of the bars that are higher than a chart, whose range no dial may move."""
+    there = after > top
+    return {"type": "scatter", "mode": "markers", "x": middle[there], "y": np.full(int(there.sum()), 0.97 * top),
+            "text": [f"{n:,}" for n in after[there]],
+            "marker": {"symbol": "triangle-up", "size": 7, "color": NEW, "line": {"color": "#ffffff", "width": 1}},
+            "hovertemplate": "%{text} weights near %{x:.4f}<extra>after</extra>"}
 
 
 def _grid(count: int, height_share: float, columns: int = 0, gap: float = 0.04) -> list[dict[str, object]]:
@@ -87,7 +100,8 @@ def all_layers(layers: Sequence[Mapping[str, object]]) -> go.Figure:
         data.append({"type": "bar", "x": middle, "y": after, "marker": {"color": NEW}, "customdata": names, "hoverinfo": "skip", **axes})
         data.append({"type": "scatter", "x": middle, "y": before, "mode": "lines", "line": {"color": OLD, "width": 1, "shape": "hvh"},
                      "customdata": names, "hovertemplate": "%{y:,} before, near %{x:.3f}<extra></extra>", **axes})
-        top = 1.08 * float(max(before.max(initial=1), after.max(initial=1)))
+        top = HEADROOM * float(before.max(initial=1))
+        data.append(_over(middle, after, top) | axes | {"customdata": names[: int((after > top).sum())]})
         layout[f"xaxis{i}"] = {"anchor": f"y{i}", "range": [float(edges[0]), float(edges[-1])], "nticks": 4, "tickangle": 0}
         layout[f"yaxis{i}"] = {"anchor": f"x{i}", "range": [0, top], "showticklabels": False}
     wide, narrow = (_placed(layers, columns, most) for columns, most in ((across(len(layers)), 34), (NARROW, SHORT)))

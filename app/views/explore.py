@@ -84,7 +84,8 @@ def _every_layer(pictures: tuple[compute.Picture, ...]) -> None:
     chart.show(plots.all_layers(rows), key="layers.histograms", alt="Histograms of the layers' weights before and after",
                height=wide, narrow=narrow, on_click=lambda at: state.set_focus(at["customdata"]))
     wide = max(there, key=lambda p: float(p.edges[-1]))
-    explain.beside("layers", "Weights per bin, each layer with scales of its own. Grey outline: before. Blue: after. Click one to focus it.",
+    explain.beside("layers", "Weights per bin, each layer with scales of its own. Grey outline: before. Blue: after, ▲ where it goes on above. "
+                   "Click one to focus it.",
                    f"{wide.name} reaches furthest, to |w| = {wide.edges[-1]:.2f}; {words.share(wide.zeros, 0)} of it is zero now.",
                    Try(f"focus on {wide.name}", state.set_focus, (wide.name,)), lambda: pd.DataFrame({
                        "layer": [p.name for p in pictures], "largest |w|": [float(p.edges[-1]) for p in pictures],
