@@ -97,6 +97,13 @@ def test_processes_lose_a_worker_and_find_the_same(tmp_path):
         list(spread(refuses, "told", [7], where("processes:2")))
 
 
+def test_a_backend_that_gives_results_only_together_is_asked_piece_by_piece():
+    net = small()
+    instrument, data = Instrument(net), net.data["validation"]
+    on = where("sequential")  # goes the way of ray's, which is not among what is required
+    assert study.table(study.study(instrument, recipes()[:3], data, 0.02, on)) == study.table(study.study(instrument, recipes()[:3], data, 0.02))
+
+
 def test_a_dask_cluster_loses_a_worker_and_finds_the_same(monkeypatch):
     """To the last bit: sizes, accuracies, losses, examples asked."""
     dask, distributed = pytest.importorskip("dask"), pytest.importorskip("distributed")

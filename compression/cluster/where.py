@@ -12,11 +12,12 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import BrokenExecutor, CancelledError
 from importlib import import_module
 from importlib.util import find_spec
+from itertools import islice
 from typing import Any, NamedTuple, TypeVar
 
 import cloudpickle
 import numpy as np
-from joblib import Parallel, delayed, parallel_config
+from joblib import Parallel, delayed, effective_n_jobs, parallel_config
 from numpy.typing import NDArray
 
 R = TypeVar("R")
@@ -108,7 +109,7 @@ def _feed(found: Any, given_up: threading.Event, task: Any, common: Any, items: 
             calls = (delayed(_numbered)(task, number, sent, item) for number, item in tuple(left.items()) if not given_up.is_set())
             try:
                 with parallel_config(**options):  # of this thread alone
-                    for number, result in Parallel(return_as="generator_unordered", batch_size=1)(calls):
+                    for number, result in _asked(calls, on):
                         del left[number]
                         found.put((number, result))
             except _lost() as error:
@@ -122,6 +123,15 @@ def _feed(found: Any, given_up: threading.Event, task: Any, common: Any, items: 
     finally:
         if client is not None:
             client.close()
+
+
+def _asked(calls: Iterator[Any], on: Where) -> Iterator[tuple[int, Any]]:
+    """Results as they are found; of a backend that gives them only together, such as ray's, a piece for all of its workers at a time."""
+    if on.backend in ("processes", "dask"):
+        yield from Parallel(return_as="generator_unordered", batch_size=1)(calls)
+        return
+    while piece := tuple(islice(calls, effective_n_jobs(-1))):
+        yield from Parallel(n_jobs=-1, batch_size=1)(piece)
 
 
 def _reached(on: Where) -> tuple[Any, dict[str, Any]]:
