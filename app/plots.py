@@ -92,7 +92,7 @@ def _grid(count: int, height_share: float, columns: int = 0, gap: float = 0.04) 
 
 def all_layers(layers: Sequence[Mapping[str, object]]) -> go.Figure:
     """Small multiples in network order: each {"name", "said", "edges", "before", "after"} with its own scales."""
-    data, layout = [], {}
+    data, over, layout = [], [], {}
     for i, row in enumerate(layers, start=1):
         edges, before, after = (np.asarray(row[k]) for k in ("edges", "before", "after"))
         middle, axes = (edges[1:] + edges[:-1]) / 2, {"xaxis": f"x{i}", "yaxis": f"y{i}"}
@@ -101,15 +101,15 @@ def all_layers(layers: Sequence[Mapping[str, object]]) -> go.Figure:
         data.append({"type": "scatter", "x": middle, "y": before, "mode": "lines", "line": {"color": OLD, "width": 1, "shape": "hvh"},
                      "customdata": names, "hovertemplate": "%{y:,} before, near %{x:.3f}<extra></extra>", **axes})
         top = HEADROOM * float(before.max(initial=1))
-        data.append(_over(middle, after, top) | axes | {"customdata": names[: int((after > top).sum())]})
+        over.append(_over(middle, after, top) | axes | {"customdata": names[: int((after > top).sum())]})
         layout[f"xaxis{i}"] = {"anchor": f"y{i}", "range": [float(edges[0]), float(edges[-1])], "nticks": 4, "tickangle": 0}
         layout[f"yaxis{i}"] = {"anchor": f"x{i}", "range": [0, top], "showticklabels": False}
     wide, narrow = (_placed(layers, columns, most) for columns, most in ((across(len(layers)), 34), (NARROW, SHORT)))
     for axis, more in wide.items():
         layout[axis] = layout.get(axis, {}) | more if isinstance(more, dict) else more
     narrow |= {axis: narrow.pop(f"{axis}1") for axis in ("xaxis", "yaxis")}  # as the browser names the first
-    return go.Figure(data, {"showlegend": False, "bargap": 0, "uirevision": "keep", "meta": {"narrow": narrow},
-                            "margin": {"l": 12, "r": 12, "t": 24, "b": 30}} | layout)
+    return go.Figure([*data, *over], {"showlegend": False, "bargap": 0, "uirevision": "keep", "meta": {"narrow": narrow},
+                                          "margin": {"l": 12, "r": 12, "t": 24, "b": 30}} | layout)
 
 
 def _placed(layers: Sequence[Mapping[str, object]], columns: int, most: int) -> dict[str, object]:
