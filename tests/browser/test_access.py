@@ -42,6 +42,7 @@ def test_axe_finds_nothing_serious_on_any_page_and_each_fits_a_small_screen(visi
 def test_keys_undo_redo_and_bring_snapshots_back_but_not_while_typing(visit, server, settled):
     page = visit(server, path="/?net=digits-mlp&do=magnitude-sparsity-0.5&v=1")
     asked = "text => new URLSearchParams(location.search).get('do') === `magnitude-sparsity-${text}`"
+    settled(page)
     page.get_by_role("button", name="Snapshot", exact=True).click()
     page.locator(".st-key-snapshot-1 button").first.wait_for()
     page.locator(".st-key-dial-sparsity input[type=range]").focus()
