@@ -101,7 +101,8 @@ def all_layers(layers: Sequence[Mapping[str, object]]) -> go.Figure:
         data.append({"type": "scatter", "x": middle, "y": before, "mode": "lines", "line": {"color": OLD, "width": 1, "shape": "hvh"},
                      "customdata": names, "hovertemplate": "%{y:,} before, near %{x:.3f}<extra></extra>", **axes})
         top = HEADROOM * float(before.max(initial=1))
-        over.append(_over(middle, after, top) | axes | {"customdata": names[: int((after > top).sum())]})
+        if higher := int((after > top).sum()):
+            over.append(_over(middle, after, top) | axes | {"customdata": names[:higher]})
         layout[f"xaxis{i}"] = {"anchor": f"y{i}", "range": [float(edges[0]), float(edges[-1])], "nticks": 4, "tickangle": 0}
         layout[f"yaxis{i}"] = {"anchor": f"x{i}", "range": [0, top], "showticklabels": False}
     wide, narrow = (_placed(layers, columns, most) for columns, most in ((across(len(layers)), 34), (NARROW, SHORT)))
