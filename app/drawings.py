@@ -3,10 +3,9 @@
 from collections.abc import Mapping, Sequence
 
 import numpy as np
-import plotly.graph_objects as go
 
+from app.figure import Figure, axis, drawn, figure, pair
 from app.plots import BEST, FOURTH, GONE, NEW, OLD
-from app.plots import _figure as figure
 from app.plots_cells import cells
 
 DIVERGING = [[0, NEW], [0.5, "#FFFFFF"], [1, GONE]]
@@ -26,7 +25,7 @@ def _line_at(x: float) -> dict[str, object]:
 
 def found(kind: str, title: str, values: np.ndarray, x: str, y: str, at: Sequence[str] = (), mark: float | None = None,
           gone: np.ndarray | None = None, outline: tuple[np.ndarray, np.ndarray] | None = None, along: np.ndarray | None = None,
-          down: Sequence[str] = ()) -> go.Figure:
+          down: Sequence[str] = ()) -> Figure:
     """What a preparation found. kind: "curve", "bars", "spread", "map", "levels" or "stairs"; mark: the present setting, a place along x.
 
     gone: (n,) what is removed, shown apart from the rest. outline: (edges, counts) of the weights behind the levels. along: (n,) where
@@ -70,39 +69,38 @@ def found(kind: str, title: str, values: np.ndarray, x: str, y: str, at: Sequenc
     return figure(title, x, y, [line], shapes=shapes, subtitle="" if mark is None else "dashed: where the dial stands", **axis)
 
 
-def matrices(before: np.ndarray, after: np.ndarray) -> go.Figure:
+def matrices(before: np.ndarray, after: np.ndarray) -> Figure:
     """A corner of a weight as trained and as stored, on one scale, and the difference on its own; entries that are exactly zero are grey."""
     top = float(max(np.abs(before).max(), np.abs(after).max())) or 1.0
     off = float(np.abs(after - before).max())
     titles, cells, layout = ("as trained", "as stored", "difference"), [], {}
     for i, values in enumerate((before, after, after - before), start=1):
         shown = np.where(values == 0, np.nan, values) if i < 3 else values
-        most = top if i < 3 else off or 1.0
+        most, (x, y) = top if i < 3 else off or 1.0, pair(i)
         cells.append({"type": "heatmap", "z": shown, "colorscale": DIVERGING, "zmin": -most, "zmax": most, "showscale": i == 2, "hoverongaps": False,
                       "colorbar": {"thickness": 10}, "hovertemplate": "output %{y}, input %{x}: %{z:.4f}<extra></extra>",
-                      "xaxis": f"x{i}", "yaxis": f"y{i}"})
+                      "xaxis": x, "yaxis": y})
         left = (i - 1) * 0.345
-        layout[f"xaxis{i}"] = {"domain": (left, left + 0.31), "anchor": f"y{i}", "showgrid": False, "title": {"text": "input"}, "nticks": 4}
-        layout[f"yaxis{i}"] = {"anchor": f"x{i}", "autorange": "reversed", "showgrid": False, "title": {"text": "output" if i == 1 else ""},
-                               "showticklabels": i == 1}
+        layout[axis(x)] = {"domain": (left, left + 0.31), "anchor": y, "showgrid": False, "title": {"text": "input"}, "nticks": 4}
+        layout[axis(y)] = {"anchor": x, "autorange": "reversed", "showgrid": False, "title": {"text": "output" if i == 1 else ""},
+                           "showticklabels": i == 1}
     named = [{"text": f"<b>{t}</b>", "x": (i * 0.345) + 0.155, "y": 1, "xref": "paper", "yref": "paper", "xanchor": "center", "yanchor": "bottom",
               "showarrow": False, "font": {"size": 12}} for i, t in enumerate(titles)]
-    grounds = [{"type": "rect", "xref": f"x{i if i > 1 else ''} domain", "yref": f"y{i if i > 1 else ''} domain", "x0": 0, "x1": 1, "y0": 0, "y1": 1,
-                "fillcolor": NOTHING, "line": {"width": 0}, "layer": "below"} for i in (1, 2)]
-    return go.Figure(cells, {"annotations": named, "shapes": grounds, "showlegend": False, "uirevision": "keep",
-                             "margin": {"l": 60, "r": 16, "t": 28, "b": 48}} | layout)
+    grounds = [{"type": "rect", "xref": f"{x} domain", "yref": f"{y} domain", "x0": 0, "x1": 1, "y0": 0, "y1": 1,
+                "fillcolor": NOTHING, "line": {"width": 0}, "layer": "below"} for x, y in map(pair, (1, 2))]
+    return drawn(cells, annotations=named, shapes=grounds, margin={"l": 60, "r": 16, "t": 28, "b": 48}, **layout)
 
 
-def choices(keeps: np.ndarray, first: str, second: str) -> go.Figure:
+def choices(keeps: np.ndarray, first: str, second: str) -> Figure:
     """Who keeps which weight: (outputs, inputs) of 0 neither, 1 the second alone, 2 the first alone, 3 both."""
     names = ("neither", f"only {second}", f"only {first}", "both")
     scale = [[edge, colour] for i, colour in enumerate(KEPT) for edge in (i / 4, (i + 1) / 4)]
     cells = {"type": "heatmap", "z": keeps, "colorscale": scale, "zmin": -0.5, "zmax": 3.5, "customdata": np.array(names)[keeps],
              "hovertemplate": "output %{y}, input %{x}: %{customdata}<extra></extra>", "showscale": False}
-    return figure("Which weights does each keep?", "input", "output", [cells], yaxis_autorange="reversed")
+    return figure("Which weights does each keep?", "input", "output", [cells], yaxis={"autorange": "reversed"})
 
 
-def by_size(edges: np.ndarray, counts: Mapping[str, np.ndarray]) -> go.Figure:
+def by_size(edges: np.ndarray, counts: Mapping[str, np.ndarray]) -> Figure:
     """Weights by magnitude, stacked by who keeps them."""
     bars = [{"type": "bar", "x": (edges[1:] + edges[:-1]) / 2, "y": y, "name": name,
              "marker": {"color": colour, "line": {"color": OLD, "width": 0.5}}, "hovertemplate": f"%{{y:,}} near %{{x:.4f}}<extra>{name}</extra>"}
@@ -110,17 +108,17 @@ def by_size(edges: np.ndarray, counts: Mapping[str, np.ndarray]) -> go.Figure:
     return figure("How large are they?", "magnitude of the weight", "weights per bin", bars, barmode="stack")
 
 
-def rewritten(names: Sequence[str], before: Sequence[float], after: Sequence[float | None]) -> go.Figure:
+def rewritten(names: Sequence[str], before: Sequence[float], after: Sequence[float | None]) -> Figure:
     """Largest weight of each layer beside its usual one, before and after a rewriting of the whole network; None: no longer there."""
     common = {"type": "scatter", "y": list(names), "mode": "markers", "hovertemplate": "%{y}: %{x:.2f}<extra></extra>"}
     dots = [{**common, "x": list(before), "name": "before", "marker": {"size": 11, "symbol": "circle-open", "color": OLD, "line": {"width": 2}}},
             {**common, "x": list(after), "name": "after", "marker": {"size": 8, "color": NEW}}]
     return figure("How far does the largest weight stand out?", "largest weight beside the root of the mean square", "", dots,
-                  subtitle="ring: before · dot: after; left is easier to quantize", xaxis_rangemode="tozero",
+                  subtitle="ring: before · dot: after; left is easier to quantize", xaxis={"rangemode": "tozero"},
                   yaxis={"autorange": "reversed", "automargin": True, "ticksuffix": " ", "type": "category"})
 
 
-def emptied(sparsities: Sequence[float], left: Mapping[str, np.ndarray], layers: Mapping[str, Sequence[str]], here: float) -> go.Figure:
+def emptied(sparsities: Sequence[float], left: Mapping[str, np.ndarray], layers: Mapping[str, Sequence[str]], here: float) -> Figure:
     """By pruning the share left of the emptiest layer, (rungs,), as the network's sparsity rises; a cross where nothing is left."""
     x, lines, above = [100 * s for s in sparsities], [], [line[line > 0].min() for line in left.values() if (line > 0).any()]
     colours = (NEW, OLD, BEST, FOURTH, GONE)
@@ -134,10 +132,10 @@ def emptied(sparsities: Sequence[float], left: Mapping[str, np.ndarray], layers:
                           "hovertemplate": f"{name} at %{{x:.0f}} %: {layers[name][at]} is empty<extra></extra>"})
     return figure("How much is left of the emptiest layer?", "sparsity of the network (%)", "weights left (%)", lines,
                   yaxis={"type": "log", "dtick": 1}, subtitle="cross: empty · dashed orange: where the dial stands", showlegend=True,
-                  shapes=[_line_at(100 * here)], legend={"orientation": "h", "y": -0.22}, margin_b=90)
+                  shapes=[_line_at(100 * here)], legend={"orientation": "h", "y": -0.22}, margin={"b": 90})
 
 
-def relation(question: str, names: Sequence[str], values: np.ndarray) -> go.Figure:
+def relation(question: str, names: Sequence[str], values: np.ndarray) -> Figure:
     """How layers or units stand to one another: (names, names), nan where two cannot be compared."""
     known = values[np.isfinite(values)]
     top = float(np.abs(known).max(initial=0)) or 1.0
@@ -148,7 +146,7 @@ def relation(question: str, names: Sequence[str], values: np.ndarray) -> go.Figu
     return figure(question, "", "", [cells], xaxis=sides | {"tickangle": 45}, yaxis=sides | {"autorange": "reversed"})
 
 
-def pairs_of_bits(bits: Sequence[int], good: np.ndarray, measure: str) -> go.Figure:
+def pairs_of_bits(bits: Sequence[int], good: np.ndarray, measure: str) -> Figure:
     """Per cent right by bits of weights, downwards, and of activations; nan where not measured yet. good: (widths, widths)."""
     names = [f"{b} bits" for b in bits]
     text = [["" if np.isnan(v) else f"{v:.1f}" for v in row] for row in good]
@@ -157,7 +155,7 @@ def pairs_of_bits(bits: Sequence[int], good: np.ndarray, measure: str) -> go.Fig
                   xaxis={"type": "category", "showgrid": False}, yaxis={"type": "category", "autorange": "reversed", "showgrid": False})
 
 
-def slices(counts: Mapping[str, int]) -> go.Figure:
+def slices(counts: Mapping[str, int]) -> Figure:
     """What a file holds: its slices one on top of the other, in bytes, up to its length."""
     named, sizes = [word.replace(" ", "<br>") for word in counts], np.array(list(counts.values())) / 1e3
     total = float(sizes.sum())
@@ -165,5 +163,5 @@ def slices(counts: Mapping[str, int]) -> go.Figure:
             "text": [f"{s:,.2f}" for s in (*sizes, total)], "textposition": "outside", "increasing": {"marker": {"color": FOURTH}},
             "totals": {"marker": {"color": NEW}}, "connector": {"line": {"color": OLD, "width": 1, "dash": "dot"}},
             "hovertemplate": "%{x}: %{text} KB<extra></extra>", "cliponaxis": False}
-    return figure("What does the file hold?", "", "bytes so far (KB)", [bars], bargap=0.35, xaxis_tickangle=0,
-                  yaxis_range=[0, 1.16 * max(total, 1e-3)])
+    return figure("What does the file hold?", "", "bytes so far (KB)", [bars], bargap=0.35, xaxis={"tickangle": 0},
+                  yaxis={"range": [0, 1.16 * max(total, 1e-3)]})

@@ -6,7 +6,8 @@ Text, grid and background colours are set where the figure is shown, so that one
 from collections.abc import Mapping, Sequence
 
 import numpy as np
-import plotly.graph_objects as go
+
+from app.figure import Figure, axis, drawn, figure, pair
 
 NEW, GONE, BEST, OLD, FOURTH = "#0072B2", "#D55E00", "#009E73", "#767676", "#CC79A7"
 HEADROOM = 1.6  # of a chart over the weights as trained, for bars of what a recipe makes of them
@@ -25,15 +26,6 @@ def narrowly(count: int) -> int:
     return min(across(count), 3)
 
 
-def _figure(title: str, x: str, y: str, data: Sequence[Mapping[str, object]] = (), subtitle: str = "", **layout: object) -> go.Figure:
-    """A figure made in one piece: adding shapes and annotations one by one costs tens of milliseconds."""
-    head = {"text": title, "font": {"size": 15}, "subtitle": {"text": subtitle, "font": {"size": 12}}, "x": 0, "xref": "paper", "y": 1,
-            "yref": "container", "yanchor": "top", "pad": {"t": 10}}
-    whole = {"title": head, "xaxis_title": x, "yaxis_title": y, "uirevision": "keep", "showlegend": False, "margin_l": 60, "margin_r": 16,
-             "margin_t": 62 if subtitle else 44, "margin_b": 48, "bargap": 0} | layout
-    return go.Figure(list(data), whole)
-
-
 def _three(x: float) -> str:
     """Three significant digits or more, as sizes are written everywhere else."""
     return f"{x:,.{0 if x >= 100 else 1 if x >= 10 else 2}f}"
@@ -44,7 +36,7 @@ def _both_ends(name: str, most: int) -> str:
     return name if len(name) <= most else f"{name[: most // 2]}…{name[1 + most // 2 - most :]}"
 
 
-def histogram(edges: np.ndarray, before: np.ndarray, after: np.ndarray, zeros: float, count: int, threshold: float | None) -> go.Figure:
+def histogram(edges: np.ndarray, before: np.ndarray, after: np.ndarray, zeros: float, count: int, threshold: float | None) -> Figure:
     """One layer's weights before (grey outline) and after (blue); entries that are zero are a number, not a bar."""
     middle = (edges[1:] + edges[:-1]) / 2
     top = HEADROOM * float(before.max(initial=1))
@@ -56,7 +48,7 @@ def histogram(edges: np.ndarray, before: np.ndarray, after: np.ndarray, zeros: f
                    for x in (-threshold, threshold)]
     said = "grey outline: before · blue: after" + (" · ▲ goes on above" if over["x"].size else "")
     said += f" · {100 * zeros:.0f} % of {count:,} are zero" if zeros > 0 else ""
-    return _figure(
+    return figure(
         "What happened to the weights?", "weight", "weights per bin",
         [
             {"type": "bar", "x": middle, "y": after, "marker": {"color": NEW}, "name": "after",
@@ -65,7 +57,7 @@ def histogram(edges: np.ndarray, before: np.ndarray, after: np.ndarray, zeros: f
              "hovertemplate": "%{y:,} weights near %{x:.4f}<extra>before</extra>"},
             over | {"name": "after"},
         ],
-        barmode="overlay", shapes=shapes, xaxis_range=[float(edges[0]), float(edges[-1])], yaxis_range=[0, top], subtitle=said,
+        barmode="overlay", shapes=shapes, xaxis={"range": [float(edges[0]), float(edges[-1])]}, yaxis={"range": [0, top]}, subtitle=said,
     )
 
 
@@ -90,12 +82,13 @@ def _grid(count: int, height_share: float, columns: int = 0, gap: float = 0.04) 
     return boxes
 
 
-def all_layers(layers: Sequence[Mapping[str, object]]) -> go.Figure:
+def all_layers(layers: Sequence[Mapping[str, object]]) -> Figure:
     """Small multiples in network order: each {"name", "said", "edges", "before", "after"} with its own scales."""
     data, over, layout = [], [], {}
     for i, row in enumerate(layers, start=1):
         edges, before, after = (np.asarray(row[k]) for k in ("edges", "before", "after"))
-        middle, axes = (edges[1:] + edges[:-1]) / 2, {"xaxis": f"x{i}", "yaxis": f"y{i}"}
+        middle, (x, y) = (edges[1:] + edges[:-1]) / 2, pair(i)
+        axes = {"xaxis": x, "yaxis": y}
         names = [row["name"]] * len(middle)
         data.append({"type": "bar", "x": middle, "y": after, "marker": {"color": NEW}, "customdata": names, "hoverinfo": "skip", **axes})
         data.append({"type": "scatter", "x": middle, "y": before, "mode": "lines", "line": {"color": OLD, "width": 1, "shape": "hvh"},
@@ -103,14 +96,12 @@ def all_layers(layers: Sequence[Mapping[str, object]]) -> go.Figure:
         top = HEADROOM * float(before.max(initial=1))
         if higher := int((after > top).sum()):
             over.append(_over(middle, after, top) | axes | {"customdata": names[:higher]})
-        layout[f"xaxis{i}"] = {"anchor": f"y{i}", "range": [float(edges[0]), float(edges[-1])], "nticks": 4, "tickangle": 0}
-        layout[f"yaxis{i}"] = {"anchor": f"x{i}", "range": [0, top], "showticklabels": False}
+        layout[axis(x)] = {"anchor": y, "range": [float(edges[0]), float(edges[-1])], "nticks": 4, "tickangle": 0}
+        layout[axis(y)] = {"anchor": x, "range": [0, top], "showticklabels": False}
     wide, narrow = (_placed(layers, columns, most) for columns, most in ((across(len(layers)), 34), (NARROW, SHORT)))
-    for axis, more in wide.items():
-        layout[axis] = layout.get(axis, {}) | more if isinstance(more, dict) else more
-    narrow |= {axis: narrow.pop(f"{axis}1") for axis in ("xaxis", "yaxis")}  # as the browser names the first
-    return go.Figure([*data, *over], {"showlegend": False, "bargap": 0, "uirevision": "keep", "meta": {"narrow": narrow},
-                                          "margin": {"l": 12, "r": 12, "t": 24, "b": 30}} | layout)
+    for part, more in wide.items():
+        layout[part] = layout.get(part, {}) | more if isinstance(more, dict) else more
+    return drawn([*data, *over], bargap=0, meta={"narrow": narrow}, margin={"l": 12, "r": 12, "t": 24, "b": 30}, **layout)
 
 
 def _placed(layers: Sequence[Mapping[str, object]], columns: int, most: int) -> dict[str, object]:
@@ -118,14 +109,15 @@ def _placed(layers: Sequence[Mapping[str, object]], columns: int, most: int) -> 
     layout, titles = {}, []
     for i, (row, box) in enumerate(zip(layers, _grid(len(layers), 0.62, columns), strict=True), start=1):
         lowest = i + columns > len(layers)
-        layout[f"xaxis{i}"] = {"domain": box["x"], "title": {"text": "weight" if lowest else "", "standoff": 2}}
-        layout[f"yaxis{i}"] = {"domain": box["y"]}
+        x, y = pair(i)
+        layout[axis(x)] = {"domain": box["x"], "title": {"text": "weight" if lowest else "", "standoff": 2}}
+        layout[axis(y)] = {"domain": box["y"]}
         titles.append({"text": f"<b>{_both_ends(row['name'], most)}</b><br>{row['said']}", "x": sum(box["x"]) / 2, "y": box["y"][1], "xref": "paper",
                        "yref": "paper", "xanchor": "center", "yanchor": "bottom", "showarrow": False, "font": {"size": 12}})
     return layout | {"annotations": titles}
 
 
-def size_bars(names: Sequence[str], before: Sequence[float], after: Sequence[float]) -> go.Figure:
+def size_bars(names: Sequence[str], before: Sequence[float], after: Sequence[float]) -> Figure:
     """Bytes of each layer: outline before, fill after, network order from the top."""
     kb_before, kb_after, names = np.asarray(before) / 1e3, np.asarray(after) / 1e3, list(names)
     largest = float(max(kb_before.max(initial=0), kb_after.max(initial=0), 1e-3))
@@ -133,7 +125,7 @@ def size_bars(names: Sequence[str], before: Sequence[float], after: Sequence[flo
     common = {"type": "bar", "y": places, "orientation": "h", "customdata": names}
     ends = [{"x": largest * 1.02, "y": i, "text": _three(value), "showarrow": False, "xanchor": "left", "font": {"size": 12}}
             for i, value in enumerate(kb_after)]
-    return _figure(
+    return figure(
         "Where are the bytes?", "size (KB)", "",
         [
             {**common, "x": kb_before, "marker": {"color": "rgba(118,118,118,0.18)", "line": {"color": OLD, "width": 1.5}},
@@ -147,7 +139,7 @@ def size_bars(names: Sequence[str], before: Sequence[float], after: Sequence[flo
     )
 
 
-def waterfall(stages: Mapping[str, int]) -> go.Figure:
+def waterfall(stages: Mapping[str, int]) -> Figure:
     """File size after each stage of a recipe, the last being what is written."""
     names, sizes = [name.replace(" ", "<br>") for name in stages], np.array(list(stages.values())) / 1e3
     steps, top = np.diff(sizes), float(max(sizes.max(), 1e-3))
@@ -158,22 +150,22 @@ def waterfall(stages: Mapping[str, int]) -> go.Figure:
         "decreasing": {"marker": {"color": BEST}}, "increasing": {"marker": {"color": GONE}}, "totals": {"marker": {"color": NEW}},
         "connector": {"line": {"color": OLD, "width": 1, "dash": "dot"}}, "hovertemplate": "%{x}: %{text} KB<extra></extra>", "cliponaxis": False,
     }
-    return _figure("How did the file shrink?", "", "file (KB)", [falls], bargap=0.35, xaxis_tickangle=0,
-                   yaxis={"range": [-0.1 * top, 1.16 * top], "tickformat": ","})
+    return figure("How did the file shrink?", "", "file (KB)", [falls], bargap=0.35, xaxis={"tickangle": 0},
+                  yaxis={"range": [-0.1 * top, 1.16 * top], "tickformat": ","})
 
 
-def limits(layers: Sequence[str], reached: Sequence[int], rungs: Sequence[str], told: Sequence[str]) -> go.Figure:
+def limits(layers: Sequence[str], reached: Sequence[int], rungs: Sequence[str], told: Sequence[str]) -> Figure:
     """How many rungs of a ladder each layer can climb, a bar a layer, with the rung's name and what it costs."""
     every = np.unique(np.linspace(0, len(rungs), min(len(rungs), 8) + 1).astype(int))
     bars = {"type": "bar", "orientation": "h", "x": list(reached), "y": list(layers), "marker": {"color": NEW}, "text": list(told),
             "textposition": "auto", "hovertemplate": "%{y}: %{text}<extra></extra>"}
-    return _figure("How far can each layer go?", "", "", [bars], bargap=0.3,
-                   xaxis={"range": [0, len(rungs)], "tickvals": every, "ticktext": ["original" if i == 0 else rungs[i - 1] for i in every]},
-                   yaxis={"autorange": "reversed", "automargin": True, "ticksuffix": " ", "type": "category"})
+    return figure("How far can each layer go?", "", "", [bars], bargap=0.3,
+                  xaxis={"range": [0, len(rungs)], "tickvals": every, "ticktext": ["original" if i == 0 else rungs[i - 1] for i in every]},
+                  yaxis={"autorange": "reversed", "automargin": True, "ticksuffix": " ", "type": "category"})
 
 
 def curves(layers: Sequence[str], rungs: Sequence[str], accuracy: np.ndarray, half: np.ndarray, baseline: float, chance: float,
-           tolerance: float, measure: str, zoom: bool = False) -> go.Figure:
+           tolerance: float, measure: str, zoom: bool = False) -> Figure:
     """Accuracy along the rungs, one small chart a layer on a shared axis; bars are 95 % intervals.
 
     The axis goes from chance to the top; zoomed in, only as far as there is something to see.
@@ -182,25 +174,24 @@ def curves(layers: Sequence[str], rungs: Sequence[str], accuracy: np.ndarray, ha
     low = float(np.nanmin(accuracy - half, initial=baseline - 2 * tolerance)) if zoom else chance - 5
     high = float(np.nanmax(accuracy + half, initial=baseline)) + 0.5 if zoom else 101
     for i, box in enumerate(_grid(len(layers), 0.72, narrowly(len(layers)), 0.12), start=1):
-        value = accuracy[i - 1]
+        value, (x, y) = accuracy[i - 1], pair(i)
         error = {"type": "data", "array": half[i - 1], "thickness": 1.2, "width": 3}
         data.append({"type": "scatter", "x": list(rungs), "y": value, "mode": "lines+markers", "error_y": error, "line": {"color": NEW},
-                     "marker": {"size": 6}, "hovertemplate": "%{x}: %{y:.1f} %<extra></extra>", "xaxis": f"x{i}", "yaxis": f"y{i}"})
-        layout[f"xaxis{i}"] = {"domain": box["x"], "anchor": f"y{i}", "type": "category", "categoryarray": list(rungs), "tickangle": 0,
+                     "marker": {"size": 6}, "hovertemplate": "%{x}: %{y:.1f} %<extra></extra>", "xaxis": x, "yaxis": y})
+        layout[axis(x)] = {"domain": box["x"], "anchor": y, "type": "category", "categoryarray": list(rungs), "tickangle": 0,
                                "range": [-0.4, len(rungs) - 0.6], "tickvals": [rungs[0], rungs[-1]], "tickfont": {"size": 11}}
-        layout[f"yaxis{i}"] = {"domain": box["y"], "anchor": f"x{i}", "range": [max(0.0, low), min(101.0, high)],
+        layout[axis(y)] = {"domain": box["y"], "anchor": x, "range": [max(0.0, low), min(101.0, high)],
                                "showticklabels": box["x"][0] == 0, "title": {"text": f"{measure} (%)" if box["x"][0] == 0 else ""}}
         titles.append({"text": f"<b>{_both_ends(layers[i - 1], CROWDED)}</b>", "x": sum(box["x"]) / 2, "y": box["y"][1], "xref": "paper",
                        "yref": "paper", "xanchor": "center", "yanchor": "bottom", "showarrow": False, "font": {"size": 12}})
-        for y, style in ((baseline, {"color": OLD, "dash": "dash", "width": 1}), (baseline - tolerance, {"color": GONE, "dash": "dot", "width": 1})):
-            number = i if i > 1 else ""
-            lines.append({"type": "line", "xref": f"x{number} domain", "yref": f"y{number}", "x0": 0, "x1": 1, "y0": y, "y1": y, "line": style})
-    return go.Figure(data, {"showlegend": False, "uirevision": "keep", "annotations": titles, "shapes": lines,
-                            "margin": {"l": 60, "r": 16, "t": 16, "b": 24}} | layout)
+        for at, color, dash in ((baseline, OLD, "dash"), (baseline - tolerance, GONE, "dot")):
+            lines.append({"type": "line", "xref": f"{x} domain", "yref": y, "x0": 0, "x1": 1, "y0": at, "y1": at,
+                          "line": {"color": color, "dash": dash, "width": 1}})
+    return drawn(data, annotations=titles, shapes=lines, margin={"l": 60, "r": 16, "t": 16, "b": 24}, **layout)
 
 
 def ladder(labels: Sequence[str], sizes: Sequence[float], sqnr: Sequence[float], here: int | None, dial: str,
-           trained: int | None = None) -> go.Figure:
+           trained: int | None = None) -> Figure:
     """One dial from end to end: the layer's bytes against its error, a dot a rung, the present one marked; trained: bytes before."""
     shown = np.isfinite(sqnr)  # a rung that changes nothing has no error to be drawn at
     kb, error = np.asarray(sizes)[shown] / 1e3, np.asarray(sqnr)[shown]
@@ -211,8 +202,8 @@ def ladder(labels: Sequence[str], sizes: Sequence[float], sqnr: Sequence[float],
             "hovertemplate": "%{hovertext}: %{x:,.2f} KB, %{y:.1f} dB<extra></extra>"}
     marked = [{"type": "scatter", "x": [kb[at]], "y": [error[at]], "mode": "markers", "hoverinfo": "skip",
                "marker": {"size": 15, "symbol": "diamond", "color": GONE}}] if at is not None else []
-    return _figure("What does each setting cost?", "layer (KB)", "SQNR (dB), higher is closer", [dots, *marked],
-                   subtitle=f"{dial}, from end to end", xaxis_rangemode="tozero", **_trained(trained, kb))
+    return figure("What does each setting cost?", "layer (KB)", "SQNR (dB), higher is closer", [dots, *marked],
+                  subtitle=f"{dial}, from end to end", xaxis={"rangemode": "tozero"}, **_trained(trained, kb))
 
 
 def _apart(labels: np.ndarray, x: np.ndarray, y: np.ndarray, first: int | None) -> list[str]:

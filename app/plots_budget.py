@@ -3,9 +3,9 @@
 from collections.abc import Mapping, Sequence
 
 import numpy as np
-import plotly.graph_objects as go
 
-from app.plots import BEST, FOURTH, GONE, NEW, OLD, _figure
+from app.figure import Figure, figure
+from app.plots import BEST, FOURTH, GONE, NEW, OLD
 
 NAMES = {"autorange": "reversed", "automargin": True, "ticksuffix": " ", "type": "category"}
 KINDS = {"bits": (NEW, ""), "sparsity": (GONE, "/"), "rank": (BEST, "x"), "original": (OLD, ".")}  # never told by colour alone
@@ -13,7 +13,7 @@ LINES = (NEW, GONE, BEST, FOURTH, OLD, "#56B4E9", "#E69F00", "#8B5A2B")
 DASHES = ("solid", "dash", "dot", "dashdot")
 
 
-def allocation(rows: Sequence[tuple[str, float, float, str, str]], focus: str) -> go.Figure:
+def allocation(rows: Sequence[tuple[str, float, float, str, str]], focus: str) -> Figure:
     """What each layer got: rows of (layer, KB before, KB after, kind, setting); outline before, fill after, network order from the top."""
     names = [r[0] for r in rows]
     before, after = (np.array([r[i] for r in rows], float) for i in (1, 2))
@@ -30,12 +30,12 @@ def allocation(rows: Sequence[tuple[str, float, float, str, str]], focus: str) -
                          "hovertemplate": "%{y}: %{x:,.2f} KB<extra></extra>"})
     notes = [{"x": max(b, a), "y": name, "text": f"<b>{said}</b>" if name == focus else said, "showarrow": False, "xanchor": "left", "xshift": 4,
               "font": {"size": 12}} for name, b, a, _, said in rows]
-    return _figure("What does each layer get?", "size (KB)", "", bars, barmode="overlay", bargap=0.25, annotations=notes, yaxis=NAMES,
-                   subtitle="outline: as trained · fill: chosen", xaxis_range=[0, top * 1.2], showlegend=True, margin_t=84,
-                   legend={"orientation": "h", "y": 1.0, "yanchor": "bottom", "x": 0, "xanchor": "left", "traceorder": "normal"})
+    return figure("What does each layer get?", "size (KB)", "", bars, barmode="overlay", bargap=0.25, annotations=notes, yaxis=NAMES,
+                  subtitle="outline: as trained · fill: chosen", xaxis={"range": [0, top * 1.2]}, showlegend=True, margin={"t": 84},
+                  legend={"orientation": "h", "y": 1.0, "yanchor": "bottom", "x": 0, "xanchor": "left", "traceorder": "normal"})
 
 
-def ways(rows: Sequence[tuple[str, Sequence[float] | None, Sequence[float] | None]], allowed: float | None = None) -> go.Figure:
+def ways(rows: Sequence[tuple[str, Sequence[float] | None, Sequence[float] | None]], allowed: float | None = None) -> Figure:
     """Points lost by each way: rows of (way, validation, test), each (lost, low, high) in points or None; bars are 95 % intervals.
 
     A fourth number tells whether all examples were asked; while they are not, the mark is hollow. At the right: what was lost on test examples,
@@ -60,12 +60,12 @@ def ways(rows: Sequence[tuple[str, Sequence[float] | None, Sequence[float] | Non
     across = {"type": "line", "yref": "paper", "y0": 0, "y1": 1, "layer": "below"}
     lines = [{**across, "x0": x, "x1": x, "line": {"color": color, "width": 1, "dash": dash}}
              for x, color, dash in [(0, OLD, "solid"), *([(allowed, GONE, "dot")] if allowed is not None else [])]]
-    return _figure("Who loses least?", "points lost, measured together", "", data, shapes=lines, showlegend=True, annotations=numbers,
-                   legend={"orientation": "h", "y": 1.0, "yanchor": "bottom", "x": 1, "xanchor": "right"}, margin_t=70, margin_r=52,
-                   yaxis={**NAMES, "autorange": False, "range": [len(names) - 0.5, -0.5], "categoryarray": names, "categoryorder": "array"})
+    return figure("Who loses least?", "points lost, measured together", "", data, shapes=lines, showlegend=True, annotations=numbers,
+                  legend={"orientation": "h", "y": 1.0, "yanchor": "bottom", "x": 1, "xanchor": "right"}, margin={"t": 70, "r": 52},
+                  yaxis={**NAMES, "autorange": False, "range": [len(names) - 0.5, -0.5], "categoryarray": names, "categoryorder": "array"})
 
 
-def race(runs: Mapping[str, Sequence[Sequence[float]]], target: float | None, evaluations: int) -> go.Figure:
+def race(runs: Mapping[str, Sequence[Sequence[float]]], target: float | None, evaluations: int) -> Figure:
     """Least divergence so far against measurements, a colour and dash for each search, a line for each seed; dashed across: the solver's."""
     data = []
     for i, (title, seeds) in enumerate(runs.items()):
@@ -79,12 +79,13 @@ def race(runs: Mapping[str, Sequence[Sequence[float]]], target: float | None, ev
         shapes = [{"type": "line", "xref": "paper", "x0": 0, "x1": 1, "y0": target, "y1": target, "line": {"color": OLD, "width": 2, "dash": "dash"}}]
         notes = [{"xref": "paper", "x": 1, "y": np.log10(max(target, 1e-9)), "text": "solver", "showarrow": False, "xanchor": "right",
                   "yanchor": "bottom", "font": {"size": 12}}]
-    return _figure("How soon do searches find as good a choice?", "recipes measured", "best divergence so far (nats)", data, shapes=shapes,
-                   annotations=notes, showlegend=True, legend={"orientation": "h", "y": -0.22}, margin_b=90, xaxis_range=[0, evaluations + 1],
-                   yaxis={"type": "log", "dtick": "D2", "tickformat": "~g"}, subtitle="lower is better · a line for each seed")
+    return figure("How soon do searches find as good a choice?", "recipes measured", "best divergence so far (nats)", data, shapes=shapes,
+                  annotations=notes, showlegend=True, legend={"orientation": "h", "y": -0.22}, margin={"b": 90},
+                  xaxis={"range": [0, evaluations + 1]}, yaxis={"type": "log", "dtick": "D2", "tickformat": "~g"},
+                  subtitle="lower is better · a line for each seed")
 
 
-def promise(tries: Sequence[tuple[float, float, float, bool]], allowed: float) -> go.Figure:
+def promise(tries: Sequence[tuple[float, float, float, bool]], allowed: float) -> Figure:
     """The way to a promise: (KB, points lost, upper end, kept) of each recipe measured; filled where the upper end keeps within the allowed."""
     def marks(kept: bool, **style: object) -> dict[str, object]:
         there = [t for t in tries if t[3] == kept]
@@ -95,8 +96,8 @@ def promise(tries: Sequence[tuple[float, float, float, bool]], allowed: float) -
 
     line = {"type": "line", "xref": "paper", "x0": 0, "x1": 1, "y0": allowed, "y1": allowed, "line": {"color": GONE, "width": 1.5, "dash": "dot"}}
     top = max(3 * allowed, 0.5)
-    return _figure("Which smallest file keeps the promise?", "file (KB)", "points lost", [
+    return figure("Which smallest file keeps the promise?", "file (KB)", "points lost", [
         marks(True, name="keeps it", marker={"color": BEST, "size": 10}),
         marks(False, name="does not", marker={"color": GONE, "size": 10, "symbol": "x"})], shapes=[line], showlegend=True,
-        legend={"orientation": "h", "y": 1.0, "yanchor": "bottom", "x": 1, "xanchor": "right"}, margin_t=70, yaxis_range=[-0.3, top],
+        legend={"orientation": "h", "y": 1.0, "yanchor": "bottom", "x": 1, "xanchor": "right"}, margin={"t": 70}, yaxis={"range": [-0.3, top]},
         subtitle="bars: to the upper end of the 95 % interval · dotted: allowed")

@@ -3,10 +3,10 @@
 from collections.abc import Mapping, Sequence
 
 import numpy as np
-import plotly.graph_objects as go
 from plotly.colors import get_colorscale, sample_colorscale
 
-from app.plots import GONE, OLD, SHORT, _both_ends, _figure
+from app.figure import Figure, figure
+from app.plots import GONE, OLD, SHORT, _both_ends
 
 LETTERS = 11  # pixels
 
@@ -28,7 +28,7 @@ def cells(z: np.ndarray, x: Sequence[str], y: Sequence[str], text: Sequence[Sequ
 
 
 def heat(layers: Sequence[str], rungs: Sequence[str], lost: np.ndarray, notes: Sequence[Sequence[str]], safe: Mapping[str, int],
-         ranked: bool = False) -> go.Figure:
+         ranked: bool = False) -> Figure:
     """Points lost, layer by rung, or a ranking in nats; cells not measured are hatched; the last safe cell of each layer is outlined."""
     unit, told = ("nats", "a first ranking, in nats") if ranked else ("points", "points lost")
     top = float(np.nanmax(lost, initial=0.1 if ranked else 10.0))
@@ -42,8 +42,8 @@ def heat(layers: Sequence[str], rungs: Sequence[str], lost: np.ndarray, notes: S
         row = list(layers).index(layer)
         frames.append({"type": "rect", "x0": column - 0.48, "x1": column + 0.48, "y0": row - 0.48, "y1": row + 0.48,
                        "line": {"color": GONE, "width": 3}})
-    return _figure("Which layers can take it?", "", "", [*drawn, hatch] if missing else drawn, subtitle=told, shapes=frames,
-                   yaxis={"autorange": "reversed", "automargin": True, "showgrid": False, "type": "category", "tickvals": list(layers),
+    return figure("Which layers can take it?", "", "", [*drawn, hatch] if missing else drawn, subtitle=told, shapes=frames,
+                  yaxis={"autorange": "reversed", "automargin": True, "showgrid": False, "type": "category", "tickvals": list(layers),
                           "ticktext": [f"{_both_ends(name, SHORT)} " for name in layers], "tickfont": {"size": 12}},
                    xaxis={"type": "category", "range": [-0.5, len(rungs) - 0.5], "showgrid": False})
 

@@ -4,9 +4,9 @@ from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 import numpy as np
-import plotly.graph_objects as go
 
-from app.plots import BEST, FOURTH, GONE, NEW, OLD, _figure
+from app.figure import Figure, drawn, figure
+from app.plots import BEST, FOURTH, GONE, NEW, OLD
 
 CLEAR, FAINT = "rgba(0,0,0,0)", 0.18
 STYLES = {  # colour, symbol, dash; of controls the last two
@@ -52,7 +52,7 @@ class Spot(NamedTuple):
     said: str
 
 
-def tradeoff(studies: Sequence[Marks], x: Ends, y: Ends, spots: Mapping[str, Sequence[Spot]], line: float | None, bars: bool) -> go.Figure:
+def tradeoff(studies: Sequence[Marks], x: Ends, y: Ends, spots: Mapping[str, Sequence[Spot]], line: float | None, bars: bool) -> Figure:
     """Every recipe by what it costs and how well it answers.
 
     spots: by kind, "original", "here", "knee", "selected", "better" (than what is selected), "letter". line: where the
@@ -77,10 +77,10 @@ def tradeoff(studies: Sequence[Marks], x: Ends, y: Ends, spots: Mapping[str, Seq
                 "textposition": "top left" if kind == "original" else "top center",
                 "customdata": [s.number for s in there], "hovertext": [s.said for s in there], "cliponaxis": False,
                 "hovertemplate": f"%{{hovertext}}<br>{_numbers(x, y)}<extra></extra>", "showlegend": kind in ("here", "knee")})
-    return _figure("What is the best deal?", x.title, y.title, traces, hovermode="closest", showlegend=True, shapes=shapes, annotations=notes,
-                   legend={"orientation": "h", "y": -0.17, "yanchor": "top", "font": {"size": 12}}, margin_b=96,
-                   xaxis={"type": "log" if x.logarithmic else "linear", "range": x.ends, "title": {"text": x.title}, **_ticks(x)},
-                   yaxis={"range": y.ends, "title": {"text": y.title}}, uirevision=f"{x.title} {y.title} {x.ends} {y.ends}")
+    return figure("What is the best deal?", x.title, y.title, traces, hovermode="closest", showlegend=True, shapes=shapes, annotations=notes,
+                  legend={"orientation": "h", "y": -0.17, "yanchor": "top", "font": {"size": 12}}, margin={"b": 96},
+                  xaxis={"type": "log" if x.logarithmic else "linear", "range": x.ends, "title": {"text": x.title}, **_ticks(x)},
+                  yaxis={"range": y.ends, "title": {"text": y.title}}, uirevision=f"{x.title} {y.title} {x.ends} {y.ends}")
 
 
 def _ticks(axis: Ends) -> dict[str, object]:
@@ -144,7 +144,7 @@ class Ruler(NamedTuple):
     ticks: Mapping[float, str] = {}  # what some values are called
 
 
-def parallel(rulers: Sequence[Ruler], version: int) -> go.Figure:
+def parallel(rulers: Sequence[Ruler], version: int) -> Figure:
     """A line a recipe across all its numbers, coloured by the last of them, yellow being best. A new version forgets what was brushed."""
     last = rulers[-1]
     lines = {"type": "parcoords", "labelangle": -12, "labelside": "top", "dimensions": [
@@ -152,7 +152,7 @@ def parallel(rulers: Sequence[Ruler], version: int) -> go.Figure:
          **({"tickvals": list(r.ticks), "ticktext": list(r.ticks.values())} if r.ticks else {})} for r in rulers],
         "line": {"color": list(last.values), "colorscale": "Cividis", "cmin": last.low, "cmax": last.high, "reversescale": last.flipped},
         "unselected": {"line": {"color": OLD, "opacity": 0.12}}}
-    return go.Figure([lines], {"margin": {"l": 64, "r": 48, "t": 76, "b": 20}, "uirevision": f"brush {version}"})
+    return drawn([lines], margin={"l": 64, "r": 48, "t": 76, "b": 20}, uirevision=f"brush {version}")
 
 
 class Node(NamedTuple):
@@ -168,7 +168,7 @@ class Node(NamedTuple):
     value: float  # per cent; nan where it was not measured
 
 
-def tried(nodes: Sequence[Node], here: int, measure: str, ends: tuple[float, float]) -> go.Figure:
+def tried(nodes: Sequence[Node], here: int, measure: str, ends: tuple[float, float]) -> Figure:
     """What was tried, step by step, each branch in a lane of its own; area: bytes."""
     by_number = {n.number: n for n in nodes}
     lines: dict[str, list[float | None]] = {"x": [], "y": []}
@@ -203,9 +203,9 @@ def tried(nodes: Sequence[Node], here: int, measure: str, ends: tuple[float, flo
                   "marker": {"symbol": "circle-open", "size": size[nodes.index(now)] + 8, "color": NEW, "line": {"width": 2.5}}})
     lanes = max(n.lane for n in nodes)
     last = max(n.step for n in nodes)
-    return _figure("What was tried?", "step", "", marks, subtitle="area: size of the file · blue ring: on screen", margin_l=24,
-                   xaxis={"range": [-0.6, max(last, 5) + 0.6], "dtick": 1, "title": {"text": "step"}, "showgrid": False},
-                   yaxis={"range": [lanes + 0.8, -0.7], "showticklabels": False, "showgrid": False, "zeroline": False})
+    return figure("What was tried?", "step", "", marks, subtitle="area: size of the file · blue ring: on screen", margin={"l": 24},
+                  xaxis={"range": [-0.6, max(last, 5) + 0.6], "dtick": 1, "title": {"text": "step"}, "showgrid": False},
+                  yaxis={"range": [lanes + 0.8, -0.7], "showticklabels": False, "showgrid": False, "zeroline": False})
 
 
 def _kb(node: Node) -> str:

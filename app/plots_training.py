@@ -3,9 +3,9 @@
 from collections.abc import Mapping, Sequence
 
 import numpy as np
-import plotly.graph_objects as go
 
-from app.plots import BEST, FOURTH, GONE, NEW, OLD, _figure
+from app.figure import Figure, figure
+from app.plots import BEST, FOURTH, GONE, NEW, OLD
 from compression.train.dial import Dial
 
 LINES = tuple((color, dash, symbol) for dash, symbols in (("solid", ("circle", "diamond", "square", "triangle-up")),
@@ -13,39 +13,40 @@ LINES = tuple((color, dash, symbol) for dash, symbols in (("solid", ("circle", "
               for color, symbol in zip((NEW, GONE, BEST, FOURTH), symbols, strict=True))
 CONTROLS = ((OLD, "dot", "x"), (OLD, "longdash", "circle-open"), (OLD, "dashdot", "square-open"))
 TITLES = {"accuracy (%)": "What does training win?", "loss": "Does it still learn?"}
+LEVEL = {"type": "line", "xref": "paper", "x0": 0, "x1": 1}
 ALONG = {"seconds": "seconds of work", "steps": "steps"}
 
 
-def curves(runs: Sequence[Mapping[str, object]], along: str, what: str, total: float | None = None, original: float | None = None) -> go.Figure:
+def curves(runs: Sequence[Mapping[str, object]], along: str, what: str, total: float | None = None, original: float | None = None) -> Figure:
     """Runs over their steps or seconds. Each {"title", "control", "x": (n,), "y": (n,), "low", "high": (n,) or None}; y in `what`'s unit.
 
     total: where the axis ends. original: a level to compare with, dashed.
     """
-    figure = _figure(TITLES.get(what, f"{what[:1].upper()}{what[1:]} on the way"), ALONG[along], what, hovermode="closest")
+    traces, lines, notes = [], [], []
     used, beside = 0, 0
     for run in runs:
         color, dash, symbol = CONTROLS[beside % len(CONTROLS)] if run["control"] else LINES[used % len(LINES)]
         used, beside = used + (not run["control"]), beside + bool(run["control"])
         x, y = np.asarray(run["x"], float), np.asarray(run["y"], float)
         if len(x) == 1 and run["control"]:  # a level for the others to beat, which their first points would hide
-            figure.add_hline(y[0], line={"color": OLD, "dash": "dot", "width": 1})
+            lines.append({**LEVEL, "y0": y[0], "y1": y[0], "line": {"color": OLD, "dash": "dot", "width": 1}})
         if run.get("low") is not None and len(x) > 1:
             band = np.concatenate([np.asarray(run["high"], float), np.asarray(run["low"], float)[::-1]])
-            figure.add_scatter(x=np.concatenate([x, x[::-1]]), y=band, fill="toself", fillcolor=color, opacity=0.15, line={"width": 0},
-                               hoverinfo="skip", showlegend=False)
-        figure.add_scatter(x=x, y=y, mode="lines+markers", name=run["title"], line={"color": color, "dash": dash, "width": 2},
-                           marker={"size": 6, "symbol": symbol, "color": color},
-                           hovertemplate=f"%{{x:,.4g}}: %{{y:.2f}}<extra>{run['title']}</extra>")
+            traces.append({"type": "scatter", "x": np.concatenate([x, x[::-1]]), "y": band, "fill": "toself", "fillcolor": color, "opacity": 0.15,
+                           "line": {"width": 0}, "hoverinfo": "skip", "showlegend": False})
+        traces.append({"type": "scatter", "x": x, "y": y, "mode": "lines+markers", "name": run["title"],
+                       "line": {"color": color, "dash": dash, "width": 2}, "marker": {"size": 6, "symbol": symbol, "color": color},
+                       "hovertemplate": f"%{{x:,.4g}}: %{{y:.2f}}<extra>{run['title']}</extra>"})
     if original is not None:
-        figure.add_hline(original, line={"color": OLD, "dash": "dash", "width": 1}, annotation_text="original", annotation_font_size=12)
-    if total:
-        figure.update_xaxes(range=[-0.02 * total, 1.02 * total])
-    figure.update_layout(showlegend=True, legend={"orientation": "h", "yref": "container", "y": 0, "yanchor": "bottom"},
-                         margin={"l": 60, "r": 16, "t": 44, "b": 70 + 22 * len(runs)})
-    return figure
+        lines.append({**LEVEL, "y0": original, "y1": original, "line": {"color": OLD, "dash": "dash", "width": 1}})
+        notes.append({"text": "original", "xref": "paper", "x": 1, "xanchor": "right", "y": original, "yanchor": "bottom", "showarrow": False,
+                      "font": {"size": 12}})
+    return figure(TITLES.get(what, f"{what[:1].upper()}{what[1:]} on the way"), ALONG[along], what, traces, hovermode="closest", shapes=lines,
+                  annotations=notes, xaxis={"range": [-0.02 * total, 1.02 * total]} if total else None, showlegend=True,
+                  legend={"orientation": "h", "yref": "container", "y": 0, "yanchor": "bottom"}, margin={"b": 70 + 22 * len(runs)})
 
 
-def softened(classes: Sequence[str], chances: Sequence[Sequence[float]], temperatures: Sequence[float]) -> go.Figure:
+def softened(classes: Sequence[str], chances: Sequence[Sequence[float]], temperatures: Sequence[float]) -> Figure:
     """Probabilities of classes (temperatures, classes), with a dial for the temperature that the browser alone answers."""
     def bars(row: Sequence[float]) -> list[float]:
         return [100 * p for p in row]
@@ -58,11 +59,11 @@ def softened(classes: Sequence[str], chances: Sequence[Sequence[float]], tempera
         {"type": "scatter", "mode": "markers", "x": list(classes), "y": bars(chances[0]), "name": "at T = 1", "marker": {
             "color": OLD, "symbol": "line-ew-open", "size": 22, "line": {"width": 2.5}}, "hovertemplate": "%{x}: %{y:.2f} %<extra>T = 1</extra>"},
     ]
-    return _figure("What else could it have been?", "", "probability (%)", data, "blue: at T · grey: the teacher's own", sliders=[dial], bargap=0.3,
-                   yaxis_range=[0, 102], xaxis={"type": "category", "tickangle": -30}, margin_b=110)
+    return figure("What else could it have been?", "", "probability (%)", data, "blue: at T · grey: the teacher's own", sliders=[dial], bargap=0.3,
+                  yaxis={"range": [0, 102]}, xaxis={"type": "category", "tickangle": -30}, margin={"b": 110})
 
 
-def dial(found: Dial) -> go.Figure:
+def dial(found: Dial) -> Figure:
     """How something lies along an axis, with a dial that the browser alone answers; what comes of each setting stands above the bars."""
     def told(i: int) -> dict[str, object]:
         return {"text": found.told[i], "x": 0, "y": 1.02, "xref": "paper", "yref": "paper", "xanchor": "left", "yanchor": "bottom",
@@ -88,8 +89,8 @@ def dial(found: Dial) -> go.Figure:
         data.append({"type": "scatter", "mode": "lines", "x": x, "y": heights(first)[1], "line": {"color": GONE, "width": 2},
                      "hovertemplate": "%{y:.3g} % near %{x:.3g}<extra>mixture</extra>"})
     span = {"type": "log", "range": [np.log10(low), np.log10(2 * top)]} if found.logarithmic else {"range": [0, 1.1 * top]}
-    return _figure(found.question, found.axes[0], found.axes[1], data, sliders=sliders, bargap=0, yaxis=span, annotations=[told(first)],
-                   shapes=mark(first), margin_b=120, margin_t=70)
+    return figure(found.question, found.axes[0], found.axes[1], data, sliders=sliders, bargap=0, yaxis=span, annotations=[told(first)],
+                  shapes=mark(first), margin={"b": 120, "t": 70})
 
 
 def height(runs: int, plain: int) -> int:

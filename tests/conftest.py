@@ -4,8 +4,12 @@ import os
 import sys
 import tempfile
 
+import plotly.graph_objects as go
+import pytest
 from hypothesis import HealthCheck, settings
 from xdist.scheduler import LoadScopeScheduling
+
+from app import chart
 
 LATER = 10  # the priority of jobs in the app
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # tests run side by side: threads of torch that wait for one another would take minutes
@@ -29,3 +33,13 @@ def pytest_runtest_setup(item):
 
 def pytest_xdist_make_scheduler(config, log):
     return OneBrowser(config, log)
+
+
+@pytest.fixture(autouse=True)
+def figures_are_plotlys(monkeypatch):
+    """What the app draws is checked here, field by field, as it has no time to."""
+    def checked(figure, *given, show=chart.show, **named):
+        go.Figure(figure)
+        show(figure, *given, **named)
+
+    monkeypatch.setattr(chart, "show", checked)

@@ -1,5 +1,6 @@
 """The Train page: a training begun, watched, found again, and what came out opened like any network."""
 
+import plotly.graph_objects as go
 import pytest
 import torch
 
@@ -117,7 +118,7 @@ def test_the_teachers_bars_are_its_softened_scores():
     net = shipped.load("digits-mlp")
     data = watched(net.data["validation"])
     names, values = teacher._bars(data, teacher._scores(net, data)[0])
-    figure = plots_training.softened(names, [softened(values, t).tolist() for t in (1.0, 4.0)], (1.0, 4.0))
+    figure = go.Figure(plots_training.softened(names, [softened(values, t).tolist() for t in (1.0, 4.0)], (1.0, 4.0)))
     told = figure.layout.sliders[0].steps[1].args[0]["y"][0]
     assert told == pytest.approx([100 * p for p in (values / 4).softmax(-1).tolist()]) and max(told) < max(figure.data[0].y)
 

@@ -7,9 +7,10 @@ from functools import cache
 from pathlib import Path
 
 import plotly
-import plotly.graph_objects as go
 import plotly.io as pio
 import streamlit as st
+
+from app.figure import Figure
 
 HERE = Path(__file__).parent
 LIBRARY = Path(plotly.__file__).parent / "package_data" / "plotly.min.js"
@@ -51,12 +52,12 @@ def install(folder: Path = STATIC) -> Path:
 
 
 def show(
-    figure: go.Figure, key: str, alt: str, height: int = 320, on_click: Callable[[dict], None] | None = None, narrow: int = 0,
+    figure: Figure, key: str, alt: str, height: int = 320, on_click: Callable[[dict], None] | None = None, narrow: int = 0,
     on_brush: Callable[[list[list[list[float]] | None]], None] | None = None,
 ) -> None:
     """Draw `figure` under `key`, `height` pixels high and as wide as its container.
 
-    On a screen too narrow for it, a figure is `narrow` pixels high, and what its `layout.meta["narrow"]` says takes the place of the rest.
+    On a screen too narrow for it, a figure is `narrow` pixels high, and what its layout's meta["narrow"] says takes the place of the rest.
 
     Text, grid, axes and fonts follow the light or dark theme: they come from a template made in the browser, which
     takes the place of the figure's own. Whatever the layout or the traces set themselves stays. Zoom survives new data
@@ -71,12 +72,10 @@ def show(
     or None for an axis that is not brushed.
     """
     install()
-    spec = figure.to_dict()
-    spec.get("layout", {}).pop("template", None)
     _mount(
         key=key,
         data={
-            "figure": pio.json.to_json_plotly(spec),
+            "figure": pio.json.to_json_plotly(figure),
             "alt": alt,
             "height": height,
             "narrow": narrow or height,

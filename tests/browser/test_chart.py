@@ -9,11 +9,11 @@ from app import chart
 
 SCRIPT = '''
 import numpy as np
-import plotly.graph_objects as go
 import streamlit as st
 
 from app import chart
 from app.chart.ticker import tick
+from app.figure import drawn, figure
 
 st.set_page_config(page_title="Charts", page_icon="📊")
 
@@ -26,9 +26,8 @@ def first():
     @st.fragment
     def panel():
         level = st.slider("Level", 0, 50, 10, key="level")
-        figure = go.Figure(go.Bar(x=np.arange(50.0), y=np.where(np.arange(50) < level, 1.0, 0.5)))
-        figure.update_layout(title="What is kept?", yaxis_range=[0, 1.2], meta={"level": level // 2})
-        chart.show(figure, "bars", "Weights kept")
+        bars = {"type": "bar", "x": np.arange(50.0), "y": np.where(np.arange(50) < level, 1.0, 0.5)}
+        chart.show(figure("What is kept?", "", "", [bars], yaxis={"range": [0, 1.2]}, meta={"level": level // 2}), "bars", "Weights kept")
         runs = st.session_state.runs = st.session_state.get("runs", 0) + 1
         tick(runs < 4, runs, 10, "tick")
         st.markdown(f"runs: {runs}")
@@ -36,15 +35,15 @@ def first():
     panel()
     levels = [f"{n} %" for n in range(10)]
     cells = np.arange(50.0).reshape(5, 10)
-    figure = go.Figure(go.Heatmap(z=cells, x=levels, y=list("abcde"), customdata=[levels] * 5))
-    chart.show(figure, "heat", "Sensitivity", height=240, on_click=clicked)
+    heat = {"type": "heatmap", "z": cells, "x": levels, "y": list("abcde"), "customdata": [levels] * 5}
+    chart.show(drawn([heat]), "heat", "Sensitivity", height=240, on_click=clicked)
     st.markdown(f"mark: {st.session_state.get('mark')}")
     with st.expander("More"):
-        chart.show(go.Figure(go.Scatter(y=[1, 3, 2])), "folded", "A folded line", height=200)
+        chart.show(drawn([{"type": "scatter", "y": [1, 3, 2]}]), "folded", "A folded line", height=200)
 
 
 def second():
-    chart.show(go.Figure(go.Scatter(y=[1, 3, 2])), "line", "A line")
+    chart.show(drawn([{"type": "scatter", "y": [1, 3, 2]}]), "line", "A line")
 
 
 pages = [st.Page(first, title="First", default=True), st.Page(second, title="Second", url_path="second")]
