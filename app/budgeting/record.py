@@ -48,13 +48,13 @@ def _ways(rows: Rows, budget: dict[str, Any], found: Any) -> None:
 def _race(rows: Rows, budget: dict[str, Any], found: Any) -> None:
     runs = {WAYS[name].title: seeds for name, seeds in budget["race"].items()}
     longest = max(len(run) for seeds in runs.values() for run in seeds)
-    chart.show(plots_budget.race(runs, rows[SOLVER]["nats_together"], longest), key="budget.recorded.race", height=34 * len(rows) + 130,
+    chart.show(plots_budget.race(runs, rows[SOLVER]["nats_raced"], longest), key="budget.recorded.race", height=34 * len(rows) + 130,
                alt="Recorded: best divergence so far against the number of recipes measured")
     ended = [run[-1] for seeds in runs.values() for run in seeds]
     seeds = len(next(iter(runs.values())))
     explain.beside("budget.recorded.race", f"Each search from {seeds} seed{'s' if seeds > 1 else ''}, {longest} recipes measured. Dashed across: "
                    f"the solver’s choice, which needed {found['options']} options of single layers measured instead, and a few whole recipes.",
-                   f"The solver’s choice has {rows[SOLVER]['nats_together']:.3g} nats; the searches ended between {min(ended):.3g} and "
+                   f"The solver’s choice has {rows[SOLVER]['nats_raced']:.3g} nats; the searches ended between {min(ended):.3g} and "
                    f"{max(ended):.3g}.", None, lambda: pd.DataFrame(
                        [{"search": title, "run": i, "recipes measured": len(run), "best divergence (nats)": run[-1]}
                         for title, seeds in runs.items() for i, run in enumerate(seeds, start=1)]))

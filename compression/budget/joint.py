@@ -14,7 +14,8 @@ from compression.evaluate import order
 from compression.score import changed
 from compression.searching.space import Places
 
-EXAMPLES = {"images": 256, "text": 32, "vectors": 256}
+EXAMPLES = {"images": 256, "text": 32, "vectors": 256}  # for a search, which asks many times
+FINAL = {"images": 1024, "text": 128, "vectors": 1024}  # to choose between a few recipes that are close to each other
 PIECE = 64  # examples at a time
 
 

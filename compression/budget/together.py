@@ -4,7 +4,7 @@ from collections.abc import Callable, Generator, Sequence
 from dataclasses import replace
 
 from compression.budget.exact import exact
-from compression.budget.joint import divergence
+from compression.budget.joint import FINAL, divergence
 from compression.budget.moves import Moves, Places, descended, moving
 from compression.budget.plans import SOLVER, Bench, Plan
 from compression.budget.problem import Choice, Problem
@@ -20,7 +20,7 @@ def together(bench: Bench, starts: Sequence[Plan], problem: Callable[[int | None
     Moves say what to try, and of that and the starts the one is taken whose divergence, measured together on the examples that choose,
     is least. Moves from the original are asked once for a bench.
     """
-    measured = divergence(bench.instruments(bench.network), bench.table, bench.data, bench.memo)
+    measured = divergence(bench.instruments(bench.network), bench.table, bench.data, bench.memo, FINAL[bench.data.kind])
     nats: dict[Places, float] = {}
     now, moves = starts[0], bench.moves
     for look in range(looks):
