@@ -1,6 +1,7 @@
 """Work that takes longer than a second: it runs beside the page, one item at a time, and can be stopped."""
 
 import atexit
+import hashlib
 import logging
 import os
 import sys
@@ -11,6 +12,7 @@ from typing import Generic, TypeVar
 
 T = TypeVar("T")
 KEPT = 500  # owners whose last finished job is remembered
+LASTING = 100  # the same of work that is known by what it does, which stays when people leave
 
 log = logging.getLogger(__name__)
 
@@ -138,10 +140,11 @@ class Pool:
     """One worker thread, shared by everyone: the job with the fewest items goes first, one item at a time.
 
     keep: how many of a job's newest items are held, all where None. patience: seconds after which a job that nobody looks at ends.
+    kept: owners whose last finished job is remembered.
     """
 
-    def __init__(self, name: str, keep: int | None = None, patience: float | None = None):
-        self.name, self.keep, self.patience = name, keep, patience
+    def __init__(self, name: str, keep: int | None = None, patience: float | None = None, kept: int = KEPT):
+        self.name, self.keep, self.patience, self.kept = name, keep, patience, kept
         self._jobs: dict[str, Job] = {}  # owner → newest job
         self._waiting: list[Job] = []  # least recently advanced first
         self._wake = threading.Condition()
@@ -179,6 +182,13 @@ class Pool:
             job.asked_for = time.monotonic()
         return job
 
+    def stop(self, owner: str) -> None:
+        """End the owner's job and keep what it did."""
+        with self._wake:
+            job = self._jobs.get(owner)
+        if job:
+            job.stop()
+
     def drop(self, owner: str) -> None:
         """Stop the owner's job and forget it, for example when a session ends."""
         with self._wake:
@@ -205,7 +215,7 @@ class Pool:
 
     def _forget(self) -> None:
         finished = [owner for owner, job in self._jobs.items() if job.done]
-        for owner in finished[: max(0, len(self._jobs) - KEPT)]:
+        for owner in finished[: max(0, len(self._jobs) - self.kept)]:
             del self._jobs[owner]
 
     def _work(self) -> None:
@@ -235,8 +245,8 @@ class Pool:
 
 quick = Pool("quick")
 long = Pool("long")
-training = Pool("training", keep=1, patience=900)  # jobs are known by what they train, so that whoever comes back finds them
-for pool in (quick, long, training):
+lasting = Pool("lasting", keep=1, patience=900, kept=LASTING)  # jobs are known by what they do, so that whoever comes back finds them
+for pool in (quick, long, lasting):
     atexit.register(pool.close)
 
 
@@ -244,6 +254,15 @@ def _give_way() -> None:
     """Pages, and a browser on the same machine, go before this thread's work: a dial is answered a tenth sooner with it."""
     if sys.platform == "linux":  # elsewhere a priority belongs to the whole process
         os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), 10)
+
+
+def known_as(*what: object) -> str:
+    """What lasting work is called by what it does, in full: equal wherever all of that is written alike.
+
+    >>> known_as("race", 30) == known_as("race", 30) != known_as("race", 60)
+    True
+    """
+    return hashlib.sha256(repr(what).encode()).hexdigest()
 
 
 def leave(owner: str) -> None:

@@ -167,7 +167,7 @@ def nobody_left(monkeypatch):
     begin = jobs.long.submit
     monkeypatch.setattr(jobs.long, "submit", lambda owner, *rest, **named: None if owner.endswith(".lens") else begin(owner, *rest, **named))
     yield
-    for pool in (jobs.quick, jobs.long):
+    for pool in (jobs.quick, jobs.long, jobs.lasting):
         pool.drop_all("")
 
 

@@ -120,3 +120,29 @@ def test_what_was_recorded_is_there_before_anything_is_run():
     at = healthy(opened("budget", net=SMALL, v="1"))
     rows = recorded(shipped.load(SMALL))["budgets"][-1]["ways"]
     assert f"the solver loses **{100 * rows[SOLVER]['test']['drop']:.2f} points**" in texts(at) and "Not looked for yet" in texts(at)
+
+
+def test_whoever_comes_back_finds_what_was_found_and_raced_and_reported(monkeypatch):
+    monkeypatch.setattr(hessian, "PROBES", 2)
+    at = opened("budget", net=SMALL, v="1", kb="2.9")
+    put(at, "budget.dials", ["Bits per weight: Uniform quantization", "Sparsity: Magnitude pruning"])
+    put(at, "budget.coded", True)
+    found(at)
+    put(at, "budget.count", 30)
+    press(at, "Race")
+    wait_for_button(at, "Race again")
+    press(at, "Report on test")
+    until(at, "Beside the solver, on test examples")
+    link = {key: value[0] if isinstance(value, list) else value for key, value in at.query_params.items()}
+    assert set(link["dials"].split("~")) == {"sparsity", "bits"} and link["coded"] == "1"
+    later = healthy(opened("budget", **link))
+    assert "Done after" in texts(later) and any(b.label == "Look again" for b in later.button)
+    put(later, "budget.count", 30)
+    assert "Each search had 30 recipes measured" in texts(later)
+    assert "Beside the solver, on test examples" in texts(later) and not any(b.label.startswith("Report on test") for b in later.button)
+
+
+def test_a_link_that_asks_for_an_unknown_dial_is_told():
+    at = healthy(opened("budget", net=SMALL, v="1", dials="bits~warp"))
+    assert any("“warp”" in w.value for w in at.warning)
+    assert [p.value for p in at.pills if p.key == "budget.dials"] == [["bits"]]

@@ -194,8 +194,8 @@ def test_a_newcomer_overtakes(pool):
     assert order == [0, 1]
 
 
-def test_finished_jobs_of_many_owners_are_forgotten(pool, monkeypatch):
-    monkeypatch.setattr(jobs, "KEPT", 3)
+def test_finished_jobs_of_many_owners_are_forgotten():
+    pool = Pool("few", kept=3)
     for number in range(10):
         job = pool.submit(f"owner {number}", "a", lambda: iter("x"))
         while job.running:

@@ -24,7 +24,7 @@ PRUNED = Recipe((step("pruning.magnitude", sparsity=0.8),))
 def nobody_left():
     """AppTest never ends a session, so its jobs would go on beside the next test's."""
     yield
-    for pool in (jobs.quick, jobs.long, jobs.training):
+    for pool in (jobs.quick, jobs.long, jobs.lasting):
         pool.drop_all("")
 
 
@@ -38,7 +38,7 @@ def press(at, label):
 
 
 def the_job():
-    return next(iter(jobs.training._jobs.values()))
+    return next(iter(jobs.lasting._jobs.values()))
 
 
 def test_a_training_runs_is_found_again_by_another_visit_and_opens_in_explore():

@@ -54,18 +54,21 @@ def show() -> Asked:
                                   persist_state="session", placeholder="any number", disabled=counted is None,
                                   help="Only a lower rank saves them." + (f" The original takes {words.many(counted)}." if counted else
                                                                           " They cannot be counted without an example of the inputs."))
-    which = st.pills("Dials that may be used", DIALS, default=DIALS, selection_mode="multi", key="budget.dials", persist_state="session",
-                     width="stretch",
+    state.remember("budget.dials", _dials)
+    state.remember("budget.coded", lambda: state.asked("coded") == "1")
+    which = st.pills("Dials that may be used", DIALS, selection_mode="multi", key="budget.dials", persist_state="session", width="stretch",
                      format_func=lambda w: f"{method(state.dial_step(w).method).knob(w).label}: {method(state.dial_step(w).method).title}",
                      help="With the methods set in the sidebar. Each layer gets one of them, or stays as it is.")
+    picked = [w for w in DIALS if w in (which or ())]
     coded = st.toggle("Huffman-code the bits", key="budget.coded", persist_state="session")
     locked = [layer.name for layer in net.layers if recipe.is_locked(layer.name)]
     if locked:
         st.markdown(f":small[Left as trained, as locked: {words.plain(', '.join(locked))}.]")
-    state.add(**{word: "" if value is None else f"{value:g}" for word, value in zip(WORDS, (most_kb, most_lost, most_adds), strict=True)})
+    state.add(**{word: "" if value is None else f"{value:.10g}" for word, value in zip(WORDS, (most_kb, most_lost, most_adds), strict=True)},
+              dials="~".join(picked) if len(picked) < len(DIALS) else "", coded="1" if coded else "")
     wish = Wish(None if most_kb is None else round(1e3 * most_kb), None if most_adds is None else 1e6 * most_adds,
                 None if most_lost is None else most_lost / 100)
-    return Asked(wish, tuple(_anywhere(state.dial_step(w)) for w in DIALS if w in (which or ())), (CODED,) if coded else (), recipe.locked)
+    return Asked(wish, tuple(_anywhere(state.dial_step(w)) for w in picked), (CODED,) if coded else (), recipe.locked)
 
 
 def _linked(word: str) -> float | None:
@@ -79,6 +82,14 @@ def _linked(word: str) -> float | None:
         state.note(f"The link asks for {word}={text[:20]}; expected a number that is not below 0, so it was left out.")
         return None
     return value if value == value else None
+
+
+def _dials() -> list[str]:
+    """The dials that the link asks for; all where it asks for none."""
+    asked = [word for word in state.asked("dials").split("~") if word]
+    if unknown := [word for word in asked if word not in DIALS]:
+        state.note(f"The link asks for the dial “{unknown[0][:20]}”; there are {', '.join(DIALS)}.")
+    return [which for which in DIALS if which in asked] or list(DIALS)
 
 
 def _anywhere(s: Step) -> Step:

@@ -13,29 +13,28 @@ from compression.searching.ways import WAYS
 COUNTS, SEEDS = (30, 60, 120), (1, 3, 5)
 
 
-def race(found: Proposal, key: object, split: str) -> tuple[tuple[Plan, ...], bool]:
+def race(found: Proposal, key: str, split: str) -> tuple[tuple[Plan, ...], bool]:
     """The section. The searches' measured choices so far, and whether more is to come."""
-    net, owner = state.network(), state.owner("budget.race")
+    net = state.network()
     st.header("Searches, on equal numbers of measurements", anchor=False)
     left, middle, right = st.columns([3, 3, 3], vertical_alignment="bottom")
     count = left.segmented_control("Recipes each may measure", COUNTS, default=COUNTS[1], key="budget.count", persist_state="session", required=True)
     seeds = middle.segmented_control("Seeds", SEEDS, default=SEEDS[0], key="budget.seeds", persist_state="session", required=True)
-    asked = (key, count, seeds)
-    job = jobs.long.find(owner)
-    mine = job is not None and job.key == asked
-    running = mine and job.running
+    asked = jobs.known_as("race", key, count, seeds)
+    job = jobs.lasting.find(asked)
+    running = job is not None and job.running
     if running:
         right.button("Stop the race", on_click=job.stop, width="stretch", key="budget.race.stop")
     else:
-        right.button("Race again" if mine else "Race", key="budget.race.start", width="stretch", on_click=jobs.long.submit,
-                     args=(owner, asked, lambda: work.racing(net, found, count, seeds, split), True))
-    raced: Raced | None = job.latest if mine else None
+        right.button("Race again" if job else "Race", key="budget.race.start", width="stretch", on_click=jobs.lasting.submit,
+                     args=(asked, asked, lambda: work.racing(net, found, count, seeds, split), True))
+    raced: Raced | None = job.latest if job else None
     if running:
         done, total = sum(map(len, raced.runs.values())) if raced else 0, len(WAYS) * seeds * count
         left = words.remaining(jobs.eta(done, total, job.seconds))
         doing = f"{done} of {total} recipes measured{f' · {left}' if left else ''}"
         st.progress(min(1.0, done / total), "Measuring what the searches found, on all examples" if raced and raced.plans else doing)
-    elif mine and job.error:
+    elif job and job.error:
         st.warning(words.plain(job.error))
     if raced is not None and raced.runs:
         picture(raced, split)
@@ -71,14 +70,13 @@ def table(runs: dict[str, list[tuple[float, ...]]], raced: Raced) -> pd.DataFram
                          for title, seeds in runs.items() for i, r in enumerate(seeds, start=1)])
 
 
-def report(found: Proposal, more: tuple[Plan, ...], key: object, split: str) -> tuple[dict[str, Plan], bool]:
+def report(found: Proposal, more: tuple[Plan, ...], key: str, split: str) -> tuple[dict[str, Plan], bool]:
     """The button that asks test examples about every way. What they said so far by way, and whether more is to come."""
-    owner = state.owner("budget.report")
-    net, job, asked = state.network(), jobs.long.find(owner), (key, tuple(p.way for p in more))
-    mine = job is not None and job.key == asked
-    if not mine:
-        st.button(f"Report on {split} examples", key="budget.report", on_click=jobs.long.submit, icon=":material/fact_check:",
-                  args=(owner, asked, lambda: work.reporting(net, found, more, split), True),
+    net, asked = state.network(), jobs.known_as("report", key, split, [p.recipe for p in (*found.plans, *more)])
+    job = jobs.lasting.find(asked)
+    if job is None:
+        st.button(f"Report on {split} examples", key="budget.report", on_click=jobs.lasting.submit, icon=":material/fact_check:",
+                  args=(asked, asked, lambda: work.reporting(net, found, more, split), True),
                   help=f"{split.capitalize()} examples chose nothing, so what they say is not flattered by choosing.")
         return {}, False
     running = job.running

@@ -42,11 +42,11 @@ class Wanted(NamedTuple):
 
     def find(self) -> jobs.Job[Progress] | None:
         """Its job, whoever began it."""
-        return jobs.training.find(self.key)
+        return jobs.lasting.find(self.key)
 
     def begin(self) -> None:
         """Begin it, or go on where it was left."""
-        jobs.training.submit(self.key, self.key, lambda: self.procedure.run(self.task, **dict(self.settings)), again=True)
+        jobs.lasting.submit(self.key, self.key, lambda: self.procedure.run(self.task, **dict(self.settings)), again=True)
 
 
 def rung(knob: Knob, value: Value) -> str:

@@ -28,18 +28,20 @@ def show() -> None:
 
 @part
 def _found(asked: Asked) -> None:
-    net, owner = state.network(), state.owner("budget")
+    net = state.network()
     chooses, reports = asking.splits(net)
-    key = (net.digest, net.data[chooses].digest, asked)
-    job = jobs.long.find(owner)
-    mine = job is not None and job.key == key
+    key = jobs.known_as("budget", net.digest, net.data[chooses].digest, asked)
+    job = jobs.lasting.find(key)
 
     def start() -> None:
-        jobs.long.submit(owner, key, lambda: work.finding(net, asked.chosen, asked.then, asked.wish, asked.locked, chooses), again=True)
+        if before := state.remember("budget.began", lambda: ""):
+            jobs.lasting.stop(before)
+        state.recall("budget.began", key)
+        jobs.lasting.submit(key, key, lambda: work.finding(net, asked.chosen, asked.then, asked.wish, asked.locked, chooses), again=True)
 
     left, right = st.columns([3, 1], vertical_alignment="center")
-    running = mine and job.running  # asked before what there is, or the last state could be missed
-    latest: Found | None = job.latest if mine else None
+    running = job is not None and job.running  # asked before what there is, or the last state could be missed
+    latest: Found | None = job.latest if job else None
     found = latest.proposal if latest else None
     trouble = asking.why_not(asked)
     if running:
@@ -48,12 +50,12 @@ def _found(asked: Asked) -> None:
     else:
         if trouble:
             left.info(trouble)
-        elif mine and job.error:
+        elif job and job.error:
             left.warning(f"{words.plain(job.error[0].upper() + job.error[1:].rstrip('.'))}.")
         else:
-            left.markdown(f"{'Stopped' if latest and latest.doing else 'Done'} after {job.seconds:.0f} s." if mine else
+            left.markdown(f"{'Stopped' if latest and latest.doing else 'Done'} after {job.seconds:.0f} s." if job else
                           f"Not looked for yet: {len(net.layers)} layers, {len(asked.chosen)} dial{'s' if len(asked.chosen) != 1 else ''}.")
-        right.button("Look again" if mine else "Find the best recipe", on_click=start, width="stretch",
+        right.button("Look again" if job else "Find the best recipe", on_click=start, width="stretch",
                      disabled=bool(trouble), key="budget.start")
     more = False
     if found is not None and found.best is not None:
@@ -62,7 +64,7 @@ def _found(asked: Asked) -> None:
     tick(running or more, time.monotonic_ns() % 10**9, 400, key="budget.tick")
 
 
-def _shown(found: Proposal, latest: Found, key: object, chooses: str, reports: str) -> bool:
+def _shown(found: Proposal, latest: Found, key: str, chooses: str, reports: str) -> bool:
     """The proposal with all that belongs to it. Whether more is to come."""
     kind = state.network().data[chooses].kind
     with st.container(key="budget.claim"):

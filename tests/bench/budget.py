@@ -4,11 +4,10 @@
         [network ...]
 
 Options: uniform bits, magnitude pruning and SVD, each layer alone, its divergence (nats) on 32 training examples, and how far it moves the
-scores of 256. Budgets: the bytes of
-all layers at 4 and at 3 bits. Every choice is then measured as a whole: validation examples chose, test examples only report,
-differences from the solver are paired; the divergence together is that of 1,024 validation examples, by which the solver chooses. Searches,
-at the last budget, minimize that of 256, with the same number of measurements each; of their seeds the middle one is reported. The last line is one line of JSON; with
---write it is kept in assets/budget.json, which the app shows.
+scores of 256. Budgets: the bytes of all layers at 4 and at 3 bits. Every choice is then measured as a whole: validation examples chose,
+test examples only report, differences from the solver are paired; the divergence together is that of 1,024 validation examples, by which
+the solver chooses. Searches, at the last budget, minimize that of 256, with the same number of measurements each; of their seeds the middle
+one is reported. The last line is one line of JSON; with --write it is kept in assets/budget.json, which the app shows.
 """
 
 import argparse
