@@ -43,7 +43,7 @@ def _found(asked: Asked) -> None:
     running = job is not None and job.running  # asked before what there is, or the last state could be missed
     latest: Found | None = job.latest if job else None
     found = latest.proposal if latest else None
-    trouble = asking.why_not(asked)
+    finished, trouble = latest is not None and not latest.doing, asking.why_not(asked)
     if running:
         left.progress(min(1.0, latest.share if latest else 0.0), latest.told if latest else "Waiting for other work to take a break…")
         right.button("Stop, keep what there is", on_click=job.stop, width="stretch", key="budget.stop")
@@ -53,10 +53,11 @@ def _found(asked: Asked) -> None:
         elif job and job.error:
             left.warning(f"{words.plain(job.error[0].upper() + job.error[1:].rstrip('.'))}.")
         else:
-            left.markdown(f"{'Stopped' if latest and latest.doing else 'Done'} after {job.seconds:.0f} s." if job else
+            left.markdown(f"{'Done' if finished else 'Stopped'} after {job.seconds:.0f} s." if job else
                           f"Not looked for yet: {len(net.layers)} layers, {len(asked.chosen)} dial{'s' if len(asked.chosen) != 1 else ''}.")
-        right.button("Look again" if job else "Find the best recipe", on_click=start, width="stretch",
-                     disabled=bool(trouble), key="budget.start")
+        if not finished:  # the same is found whenever it is looked for
+            right.button("Look again" if job else "Find the best recipe", on_click=start, width="stretch", disabled=bool(trouble),
+                         key="budget.start")
     more = False
     if found is not None and found.best is not None:
         more = _shown(found, latest, key, chooses, reports)

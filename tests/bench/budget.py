@@ -1,13 +1,13 @@
 """The budget solver against uniform, greedy, one multiplier, HAWQ and searches, at the same bytes.
 
-    OMP_NUM_THREADS=1 python tests/bench/budget.py [--all] [--write] [--widths 4 3] [--evaluations 30] [--seeds 1] [--no-hessian]
-        [network ...]
+    OMP_NUM_THREADS=1 python tests/bench/budget.py [--all] [--write] [--widths 4 3 2] [--race 3] [--evaluations 30] [--seeds 1]
+        [--no-hessian] [network ...]
 
 Options: uniform bits, magnitude pruning and SVD, each layer alone, its divergence (nats) on 32 training examples, and how far it moves the
-scores of 256. Budgets: the bytes of all layers at 4 and at 3 bits. Every choice is then measured as a whole: validation examples chose,
+scores of 256. Budgets: the bytes of all layers at 4, 3 and 2 bits. Every choice is then measured as a whole: validation examples chose,
 test examples only report, differences from the solver are paired; the divergence together is that of 1,024 validation examples, by which
-the solver chooses. Searches, at the last budget, minimize that of 256, with the same number of measurements each; of their seeds the middle
-one is reported. The last line is one line of JSON; with --write it is kept in assets/budget.json, which the app shows.
+the solver chooses. Searches, at one budget, minimize that of 256, with as many measurements each as the solver had options measured; of
+their seeds the middle one is reported. The last line is one line of JSON; with --write it is kept in assets/budget.json, which the app shows.
 """
 
 import argparse
@@ -76,7 +76,7 @@ def last(steps):
     return end
 
 
-def bench(name, widths, evaluations, seeds, hessian):
+def bench(name, widths, racing_at, evaluations, seeds, hessian):
     net = shipped.load(name)
     held, memo, validation = {}, {}, net.data["validation"]
 
@@ -88,6 +88,7 @@ def bench(name, widths, evaluations, seeds, hessian):
         values = harsher(method, knob) if knob == "bits" else rungs(method, knob)
         options += last(measuring(instruments(net), [step(method, **{knob: v}) for v in values])).options
     original = size_of(compress(net, Recipe()))
+    evaluations = len(options) if evaluations is None else evaluations
     table = merged([layer.name for layer in net.layers], options, original, original_operations(net))
     curved = last(traces(net)) if hessian else None
     work = Bench(net, table, validation, instruments, memo)
@@ -106,7 +107,7 @@ def bench(name, widths, evaluations, seeds, hessian):
         ways[SOLVER] |= {"nats_raced": -drained(raced(found.best.choice.places)), "recipe": json.loads(to_json(found.best.recipe))}
         start = next(p.choice.places for p in found.plans if p.way == "uniform")
         racing, finals = {}, {}
-        for way, known in WAYS.items() if width == widths[-1] and evaluations else ():
+        for way, known in WAYS.items() if width == racing_at and evaluations else ():
             runs = []
             for seed in range(seeds):
                 trials = [t for t in race(known.begin(Space(found.problem, (start,)), seed), raced, evaluations) if t]
@@ -140,16 +141,17 @@ def main():
     ask = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     ask.add_argument("names", nargs="*", default=["resnet-20", "vit"])
     ask.add_argument("--all", action="store_true", help="every network that ships")
-    ask.add_argument("--widths", type=int, nargs="+", default=[4, 3], help="bits that give the budgets; searches run at the last")
+    ask.add_argument("--widths", type=int, nargs="+", default=[4, 3, 2], help="bits that give the budgets")
+    ask.add_argument("--race", type=int, default=3, help="bits of the budget at which searches run")
     ask.add_argument("--no-hessian", action="store_true")
-    ask.add_argument("--evaluations", type=int, default=30)
+    ask.add_argument("--evaluations", type=int, help="recipes each search may measure: as many as there are options where not given, 0: no race")
     ask.add_argument("--seeds", type=int, default=1)
     ask.add_argument("--write", action="store_true")
     asked = ask.parse_args()
     torch.set_num_threads(1)
     results = {}
     for name in shipped.available() if asked.all else asked.names:
-        results[name] = rounded(bench(name, asked.widths, asked.evaluations, asked.seeds, not asked.no_hessian)) | {"made": {
+        results[name] = rounded(bench(name, asked.widths, asked.race, asked.evaluations, asked.seeds, not asked.no_hessian)) | {"made": {
             "command": f"tests/bench/budget.py --widths {' '.join(map(str, asked.widths))} --evaluations {asked.evaluations} "
                        f"--seeds {asked.seeds}{' --no-hessian' if asked.no_hessian else ''} {name}", "torch": torch.__version__,
             "machine": platform.machine(), "options": [f"{m} {k}" for m, k in DIALS]}}

@@ -39,7 +39,7 @@ SHOTS = {
     "methods": Shot("/methods?net=lenet-5&layer=fc1&method=kmeans-bits-3"),
     "sensitivity": Shot("/sensitivity?net=lenet-300-100", "Start scan", "Scan again", ".st-key-scan-heat"),
     "trade-off": Shot("/trade-off?net=lenet-300-100", ".st-key-study-begin button", "", ".st-key-study-chart"),
-    "budget": Shot("/budget?net=lenet-300-100", "Find the best recipe", "Look again"),
+    "budget": Shot("/budget?net=lenet-300-100", "Find the best recipe", "Done after"),
     "compare": Shot("/compare?net=lenet-5&a=original&b=balanced"),
     "coverage": Shot("/coverage"),
     "train": Shot("/train?net=digits-mlp&train=sparse.variational", "Start training", "Train again"),
@@ -53,14 +53,14 @@ def taken(browser, url: str, shot: Shot, patience: float) -> bytes:
     page.set_default_timeout(1000 * patience)
     page.goto(url + shot.path)
     page.wait_for_function(SETTLED, polling=500)
-    kept = bool(shot.says) and page.get_by_role("button", name=shot.says).count() > 0  # measured in an earlier start
+    kept = bool(shot.says) and page.get_by_text(shot.says).count() > 0  # measured in an earlier start
     if shot.press and not kept:
         button = page.locator(shot.press) if shot.press.startswith(".") else page.get_by_role("button", name=shot.press)
         button.first.click()
         page.wait_for_timeout(1500)
         page.wait_for_function("() => ![...document.querySelectorAll('button')].some(b => /^Stop/.test(b.innerText))", polling=500)
         if shot.says:
-            page.get_by_role("button", name=shot.says).first.wait_for()
+            page.get_by_text(shot.says).first.wait_for()
         page.wait_for_function(SETTLED, polling=500)
     if shot.top:
         page.locator(shot.top).first.evaluate("e => e.scrollIntoView({block: 'center'})")

@@ -17,7 +17,7 @@ def test_a_wish_is_carried_out_asked_why_applied_and_taken_back(visit, server, s
     wish.press("Enter")
     settled(page)
     page.get_by_role("button", name="Find the best recipe").click()
-    page.get_by_role("button", name="Look again").wait_for(timeout=2 * PATIENCE)
+    page.get_by_text("Done after").wait_for(timeout=2 * PATIENCE)
     page.wait_for_function(READY, arg=2, timeout=PATIENCE)
     settled(page)
     main = page.get_by_test_id("stMain")
