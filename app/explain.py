@@ -113,7 +113,7 @@ def beside(name: str, caption: str, see: str | Callable[[], str], attempt: Try |
     What takes time to say is given as a function, asked only when the popover is open.
     """
     told = TEXTS[name]
-    with st.container(horizontal=True, gap="small", vertical_alignment="top"):
+    with st.container(horizontal=True, gap="small", vertical_alignment="top", key=f"told.{name}"):
         st.markdown(f":small[{caption}]", width="stretch")
         opened = st.popover("Explain", icon=":material/help:", type="tertiary", key=f"explain.{name}", on_change="rerun", help=told.title)
     if not opened.open:

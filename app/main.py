@@ -21,7 +21,8 @@ STYLE = """<style>
 .stMainBlockContainer {padding: 4rem 2.5rem 4rem}
 @media (max-width: 40rem) {.stMainBlockContainer {padding: 4rem 1rem}}
 [data-testid="stSidebar"] kbd, .st-key-seen {display: none}
-.st-key-claim {min-height: 3.2rem}  /* as many lines as it takes mostly: what is below stays where it is */
+.st-key-claim, .st-key-told-lens [data-testid="stMarkdown"] {min-height: 3.2rem}  /* as many lines as it takes: what is below stays */
+.st-key-told-waterfall [data-testid="stMarkdown"] {min-height: 4.8rem}
 .st-key-claim strong {white-space: nowrap}
 [data-testid="stMultiSelectTagsContainer"] [data-tag] {background: transparent; border: 1px solid var(--st-primary-color, currentColor)}
 [data-testid="stMultiSelectTagsContainer"] [data-tag], [data-testid="stMultiSelectTagsContainer"] [data-tag] span {color: inherit}

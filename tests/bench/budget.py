@@ -152,8 +152,7 @@ def main():
     results = {}
     for name in shipped.available() if asked.all else asked.names:
         results[name] = rounded(bench(name, asked.widths, asked.race, asked.evaluations, asked.seeds, not asked.no_hessian)) | {"made": {
-            "command": f"tests/bench/budget.py --widths {' '.join(map(str, asked.widths))} --evaluations {asked.evaluations} "
-                       f"--seeds {asked.seeds}{' --no-hessian' if asked.no_hessian else ''} {name}", "torch": torch.__version__,
+            "command": f"tests/bench/budget.py {' '.join(sys.argv[1:])}", "torch": torch.__version__,
             "machine": platform.machine(), "options": [f"{m} {k}" for m, k in DIALS]}}
         if asked.write:
             known = json.loads(RECORDED.read_text()) if RECORDED.exists() else {}
