@@ -5,14 +5,22 @@ import pytest
 import torch
 
 from app import compute, found, jobs, plots_training
+from app.questions import ASKED
 from app.training import recorded, teacher
 from app.training.wanted import Wanted, from_words, to_words
 from compression.link import to_link
 from compression.recipe import Recipe, step
 from compression.registry import procedures
+from compression.train.distil.few_images import Images
 from compression.train.distil.losses import softened
+from compression.train.distil.teaching import Likeness
 from compression.train.loop import watched
 from compression.train.quantized.beside import Seen
+from compression.train.quantized.mixed import Allotted
+from compression.train.sparse.early_bird import Settling
+from compression.train.sparse.growl import Gathered
+from compression.train.sparse.masked import Survivors
+from compression.train.sparse.slimming import Scales
 from compression.zoo import shipped
 from tests.screen import opened
 
@@ -105,6 +113,12 @@ def test_what_was_traced_last_stands_beside_what_came_out():
     at = page("train", train="scratch.embeddings")
     table = next(d.value for d in at.dataframe if "run" in d.value)
     assert not at.exception and {"bits per character", "numbers trained"} < set(table.columns) and set(table["numbers trained"]) >= {"11,088"}
+
+
+@pytest.mark.parametrize("picture", [Seen, Allotted, Survivors, Gathered, Settling, Scales, Likeness, Images])
+def test_each_picture_of_a_run_asks_a_question_of_its_own(picture):
+    names = [name for name, kind in picture.__annotations__.items() if "Tensor" in str(kind)]
+    assert names and all(name.replace("_", " ").capitalize() in ASKED for name in names)
 
 
 def test_what_is_special_to_a_run_is_drawn():

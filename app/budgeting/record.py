@@ -21,8 +21,8 @@ def show() -> None:
         return
     st.header("Recorded", anchor=False)
     budgets = {b["said"]: b for b in found["budgets"]}
-    which = st.segmented_control("As many bytes as", list(budgets), default=list(budgets)[-1], key="budget.recorded", persist_state="session",
-                                 required=True)
+    raced = next((said for said, budget in budgets.items() if budget["race"]), found["budgets"][-1]["said"])
+    which = st.segmented_control("As many bytes as", list(budgets), default=raced, key="budget.recorded", persist_state="session", required=True)
     budget = budgets.get(which) or found["budgets"][-1]
     rows: Rows = {**budget["ways"], **budget["searches"]}
     st.markdown(said(rows))

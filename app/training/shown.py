@@ -5,6 +5,7 @@ from math import sqrt
 
 import pandas as pd
 import streamlit as st
+from streamlit.delta_generator import DeltaGenerator
 
 from app import chart, compute, drawings, explain, found, jobs, plots_training, state, words
 from app.training.wanted import Wanted
@@ -46,7 +47,7 @@ def curves(training: Training, key: str) -> None:
                    alt="Training loss, a line for each run")
         st.markdown(":small[Mean loss of the batches since the last point, on training examples; runs with other losses cannot be compared.]")
     traced = sorted({name for run in training.runs for p in run.points for name in p.traced})
-    for name, place in zip(traced, st.columns(max(2, len(traced))), strict=False):
+    for name, place in zip(traced, _pairs(len(traced)), strict=True):
         with place:
             lines = [{"title": r.title, "control": r.control, "x": [_x(p, along) for p in r.points if name in p.traced],
                       "y": [p.traced[name] for p in r.points if name in p.traced]} for r in training.runs if any(name in p.traced for p in r.points)]
@@ -55,6 +56,11 @@ def curves(training: Training, key: str) -> None:
     for i, run in enumerate(training.runs):
         if run.picture is not None:
             pictures(run, f"{key}.picture.{i}")
+
+
+def _pairs(count: int) -> list[DeltaGenerator]:
+    """Places for so many small charts, two side by side: in less width their titles would be cut."""
+    return [place for _ in range(-(-count // 2)) for place in st.columns(2, gap="large")][:count]
 
 
 def pictures(run: Run, key: str) -> None:
@@ -66,7 +72,7 @@ def pictures(run: Run, key: str) -> None:
                        f"{run.picture.told[run.picture.begins]}.", None, lambda: _dialled(run.picture))
         return
     drawn = found.plain(run.picture)
-    for i, (picture, place) in enumerate(zip(drawn, st.columns(max(2, len(drawn))), strict=False)):
+    for i, (picture, place) in enumerate(zip(drawn, _pairs(len(drawn)), strict=True)):
         with place:
             chart.show(drawings.found(picture.kind, picture.title, picture.values, picture.x, picture.y, picture.at), key=f"{key}.{i}",
                        alt=picture.title, height=300)

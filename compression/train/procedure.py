@@ -36,7 +36,7 @@ class Task:
 
     def key(self, *words: object) -> str:
         """What one training of this task is kept under: all that decides it."""
-        return " ".join(map(str, ("training-1", self.network.digest, self.teach.digest, self.watch.digest, to_json(self.recipe), self.seed, *words)))
+        return " ".join(map(str, ("training-2", self.network.digest, self.teach.digest, self.watch.digest, to_json(self.recipe), self.seed, *words)))
 
 
 def anything(task: Task) -> str | None:

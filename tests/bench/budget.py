@@ -156,7 +156,7 @@ def main():
             "machine": platform.machine(), "options": [f"{m} {k}" for m, k in DIALS]}}
         if asked.write:
             known = json.loads(RECORDED.read_text()) if RECORDED.exists() else {}
-            RECORDED.write_text(json.dumps(known | {name: results[name]}, indent=1) + "\n")
+            RECORDED.write_text(json.dumps(known | {name: results[name]}, separators=(",", ":")) + "\n")
     print(json.dumps(results))
 
 

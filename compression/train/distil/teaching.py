@@ -47,8 +47,8 @@ class Lesson(NamedTuple):
 class Likeness(NamedTuple):
     """How likely teacher and student find each class, softened by the temperature, by the class that is right. Watched examples."""
 
-    teacher: Tensor  # (right class, class)
-    student: Tensor  # (right class, class)
+    by_teacher: Tensor  # (right class, class)
+    by_student: Tensor  # (right class, class)
 
 
 def plan(task: Task, epochs: int, rate: float = 3e-3) -> Plan:

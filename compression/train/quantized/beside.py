@@ -35,10 +35,10 @@ class Maker(Protocol):
 
 
 class Seen(NamedTuple):
-    """How the weights lie on their levels, and how restless they are."""
+    """How the weights lie on their levels, and how far training moved them."""
 
     used: Tensor  # (codes,) share of all weights that have each code, %
-    changed: Tensor  # (layers,) share of a layer's weights whose code is another than at the point before, %
+    recoded: Tensor  # (layers,) share of a layer's weights whose code is another than before training, %
 
 
 class Way(NamedTuple):
@@ -99,7 +99,7 @@ def learnt(task: Task, net: Network, layers: list[Layer], plan: Plan, way: Way, 
     way.begin(model)
     for i, codes in enumerate(all_codes(model)):
         model.register_buffer(f"codes_{i}", codes)
-    model.register_buffer("changed", torch.zeros(len(layers)))
+        model.register_buffer(f"first_{i}", codes.clone())
 
     def trace() -> dict[str, float]:
         return {"codes changed since the last look (%)": look(model), **way.trace(model)}
@@ -120,21 +120,22 @@ def all_codes(model: Made) -> list[Tensor]:
 
 
 def look(model: Made) -> float:
-    """The share of codes that changed since the last look, %. The model remembers codes, and each layer's share, in its buffers."""
+    """The share of codes that changed since the last look, %. The model remembers codes in its buffers."""
     changed, total = 0, 0
     for i, codes in enumerate(all_codes(model)):
         before = model.get_buffer(f"codes_{i}")
         different = int((codes != before).sum())
         before.copy_(codes)
-        model.get_buffer("changed")[i] = 100 * different / len(codes)
         changed, total = changed + different, total + len(codes)
     return 100 * changed / max(1, total)
 
 
 def seen(model: Made) -> Seen:
     """How codes lay at the last look."""
-    codes = torch.cat([model.get_buffer(f"codes_{i}") for i in range(len(model.makers))])
-    return Seen(100 * torch.bincount(codes.int()) / len(codes), model.get_buffer("changed").clone())
+    now, first = ([model.get_buffer(f"{when}_{i}") for i in range(len(model.makers))] for when in ("codes", "first"))
+    codes = torch.cat(now)
+    return Seen(100 * torch.bincount(codes.int()) / len(codes),
+                torch.tensor([100 * float((a != b).float().mean()) for a, b in zip(now, first, strict=True)]))
 
 
 def kept(task: Task, model: Made, way: Way, words: str) -> Trained:

@@ -29,9 +29,9 @@ CHOICES = (1, 2, 3, 4, 6, 8)
 class Allotted(NamedTuple):
     """The bits that layers got, and why."""
 
-    bits: Tensor  # (layers,) bits per weight
-    trace: Tensor  # (layers,) mean trace of the Hessian, negative ones as 0
-    weights: Any  # how they lie on their levels
+    layer_bits: Tensor  # (layers,) bits per weight
+    curvature: Tensor  # (layers,) mean trace of the Hessian, negative ones as 0
+    how: Any  # the weights lie on their levels
 
 
 def allotted(trace: Mapping[str, float], layers: list[Layer], bits: float) -> dict[str, int]:

@@ -55,8 +55,8 @@ class Masked(nn.Module):
 class Survivors(NamedTuple):
     """Where the weights are that are left."""
 
-    left: Tensor  # (layers,) share of each layer's weights, %
-    inputs: Tensor  # (height, width) weights left at each input, where inputs are pictures
+    layers_left: Tensor  # (layers,) share of each layer's weights, %
+    looked_at: Tensor  # (height, width) weights left at each input, where inputs are pictures
 
 
 def survivors(network: Network, kept: Sequence[Tensor]) -> Survivors:
