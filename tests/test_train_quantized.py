@@ -172,7 +172,7 @@ def test_it_beats_rounding_alone_and_flows_on_as_it_was_judged(name):
     control, run = last.runs[0], last.runs[-1]
     assert control.control and len(control.points) == 1 and run.best.accuracy > control.best.accuracy
     assert 0 <= run.points[-1].traced["codes changed since the last look (%)"] < 100
-    assert float(getattr(run.picture, "weights", run.picture).used.sum()) == pytest.approx(100)
+    assert float(getattr(run.picture, "how", run.picture).used.sum()) == pytest.approx(100)
     for found, point in ((control, control.best), (run, run.best)):
         done = compress(found.trained.network, found.trained.recipe)
         assert accuracy(found.trained.network.module, watched(net.data["validation"])) == point.accuracy

@@ -99,7 +99,7 @@ def learnt(task: Task, net: Network, layers: list[Layer], plan: Plan, way: Way, 
     way.begin(model)
     for i, codes in enumerate(all_codes(model)):
         model.register_buffer(f"codes_{i}", codes)
-        model.register_buffer(f"first_{i}", codes.clone())
+        model.register_buffer(f"begun_{i}", codes.clone())
 
     def trace() -> dict[str, float]:
         return {"codes changed since the last look (%)": look(model), **way.trace(model)}
@@ -132,10 +132,10 @@ def look(model: Made) -> float:
 
 def seen(model: Made) -> Seen:
     """How codes lay at the last look."""
-    now, first = ([model.get_buffer(f"{when}_{i}") for i in range(len(model.makers))] for when in ("codes", "first"))
+    now, begun = ([model.get_buffer(f"{when}_{i}") for i in range(len(model.makers))] for when in ("codes", "begun"))
     codes = torch.cat(now)
     return Seen(100 * torch.bincount(codes.int()) / len(codes),
-                torch.tensor([100 * float((a != b).float().mean()) for a, b in zip(now, first, strict=True)]))
+                torch.tensor([100 * float((a != b).float().mean()) for a, b in zip(now, begun, strict=True)]))
 
 
 def kept(task: Task, model: Made, way: Way, words: str) -> Trained:
