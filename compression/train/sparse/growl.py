@@ -53,14 +53,14 @@ def shrunk(lengths: np.ndarray, pull: np.ndarray) -> np.ndarray:
 
 
 def pull(weight: Tensor, by: np.ndarray) -> None:
-    """Shorten in place what leads away from each input of a weight (out, in, *kernel), its direction kept (section 3.2, equation 6)."""
+    """Shorten in place what leads away from each input of a weight (out, in, *kernel), its direction kept (section 3.2)."""
     lengths = weight.transpose(0, 1).flatten(1).norm(dim=1).double().numpy()
     factor = np.divide(shrunk(lengths, by), lengths, out=np.zeros_like(lengths), where=lengths > 0)
     weight.mul_(torch.from_numpy(factor).to(weight.dtype).reshape(1, -1, *[1] * (weight.ndim - 2)))
 
 
 def similarity(rows: Tensor) -> Tensor:
-    """a·b / max(|a|², |b|²) of every two rows (n, d), none of them zero: (n, n), 1 where they are equal (equation 8)."""
+    """a·b / max(|a|², |b|²) of every two rows (n, d), none of them zero: (n, n), 1 where they are equal: the similarity by which the paper groups rows."""
     square = rows.square().sum(1)
     return rows @ rows.T / torch.maximum(square[:, None], square[None])
 
