@@ -60,7 +60,7 @@ def pull(weight: Tensor, by: np.ndarray) -> None:
 
 
 def similarity(rows: Tensor) -> Tensor:
-    """a·b / max(|a|², |b|²) of every two rows (n, d), none of them zero: (n, n), 1 where they are equal: the similarity by which the paper groups rows."""
+    """a·b / max(|a|², |b|²) of every two rows (n, d), none of them zero, as the paper groups rows by: (n, n), 1 where they are equal."""
     square = rows.square().sum(1)
     return rows @ rows.T / torch.maximum(square[:, None], square[None])
 
