@@ -12,6 +12,7 @@ from typing import Generic, TypeVar
 
 T = TypeVar("T")
 KEPT = 500  # owners whose last finished job is remembered
+DRAWING = 0.5  # seconds that work waits for a page at most
 LASTING = 100  # the same of work that is known by what it does, which stays when people leave
 
 log = logging.getLogger(__name__)
@@ -88,7 +89,8 @@ class Job(Generic[T]):
         return self._answered.wait(seconds)
 
     def ended(self, seconds: float) -> bool:
-        """Wait until nothing more will come, at most `seconds`; whether that is so."""
+        """Wait until nothing more will come, at most `seconds`; whether that is so. A page that waits for it does not keep it waiting."""
+        drawing.end()
         return self._over.wait(seconds)
 
     def _end(self, error: str | None = None) -> None:
@@ -136,15 +138,46 @@ class Job(Generic[T]):
             log.exception("Job %s could not be closed.", self.key)
 
 
+class Pause:
+    """While a page is drawn work waits: two threads of Python at once take turns, and the page is there a third later.
+
+    It ends by itself after a while, as a page may be left half drawn.
+    """
+
+    def __init__(self) -> None:
+        self.waiting = 0  # threads
+        self._until = 0.0
+        self._changed = threading.Condition()
+
+    def begin(self, seconds: float = DRAWING) -> None:
+        """Let work wait, at most so long."""
+        with self._changed:
+            self._until = time.monotonic() + seconds
+
+    def end(self) -> None:
+        """Let it go on."""
+        with self._changed:
+            self._until = 0.0
+            self._changed.notify_all()
+
+    def wait(self) -> None:
+        """Come back when no page is drawn."""
+        with self._changed:
+            self.waiting += 1
+            while (left := self._until - time.monotonic()) > 0:
+                self._changed.wait(left)
+            self.waiting -= 1
+
+
 class Pool:
     """One worker thread, shared by everyone: the job with the fewest items goes first, one item at a time.
 
     keep: how many of a job's newest items are held, all where None. patience: seconds after which a job that nobody looks at ends.
-    kept: owners whose last finished job is remembered.
+    kept: owners whose last finished job is remembered. prompt: whether first items are made while a page is drawn, which shows them.
     """
 
-    def __init__(self, name: str, keep: int | None = None, patience: float | None = None, kept: int = KEPT):
-        self.name, self.keep, self.patience, self.kept = name, keep, patience, kept
+    def __init__(self, name: str, keep: int | None = None, patience: float | None = None, kept: int = KEPT, prompt: bool = False):
+        self.name, self.keep, self.patience, self.kept, self.prompt = name, keep, patience, kept, prompt
         self._jobs: dict[str, Job] = {}  # owner → newest job
         self._waiting: list[Job] = []  # least recently advanced first
         self._wake = threading.Condition()
@@ -231,6 +264,8 @@ class Pool:
                     return
                 job = min(self._waiting, key=lambda job: (job.running, job.count))
                 self._waiting.remove(job)
+            if job.count or not self.prompt:
+                drawing.wait()
             if self.patience is not None and time.monotonic() - job.asked_for > self.patience:
                 job.stop()
             if job.running:
@@ -243,7 +278,8 @@ class Pool:
             del job  # an idle worker holds nothing
 
 
-quick = Pool("quick")
+drawing = Pause()
+quick = Pool("quick", prompt=True)
 long = Pool("long")
 lasting = Pool("lasting", keep=1, patience=900, kept=LASTING)  # jobs are known by what they do, so that whoever comes back finds them
 for pool in (quick, long, lasting):

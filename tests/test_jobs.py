@@ -203,6 +203,25 @@ def test_finished_jobs_of_many_owners_are_forgotten():
     assert pool.find("owner 0") is None and pool.find("owner 9") is job
 
 
+def test_while_a_page_is_drawn_work_waits_but_for_a_first_item_that_the_page_shows():
+    try:
+        for prompt, there in ((True, [0]), (False, [])):
+            jobs.drawing.begin(LONG)
+            job = Pool("test", prompt=prompt).submit("ann", "a", lambda: range(3))
+            while not jobs.drawing.waiting:
+                assert job.running
+            assert job.items == there and job.running
+            jobs.drawing.end()
+            assert job.ended(LONG) and job.items == [0, 1, 2]
+    finally:
+        jobs.drawing.end()
+
+
+def test_a_page_does_not_wait_for_what_it_keeps_waiting(pool):
+    jobs.drawing.begin(LONG)
+    assert pool.submit("ann", "a", lambda: range(3)).ended(LONG)
+
+
 def test_one_torch_thread_in_the_worker(pool):
     import torch
 
