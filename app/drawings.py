@@ -9,6 +9,7 @@ from app.plots import BEST, FOURTH, GONE, NEW, OLD
 from app.plots_cells import cells
 
 DIVERGING = [[0, NEW], [0.5, "#FFFFFF"], [1, GONE]]
+SINGLE = 12  # bars that are numbered each
 NOTHING = "rgba(118,118,118,0.35)"  # behind entries that are gone
 KEPT = ("#DADEE3", GONE, "#56B4E9", "#006B4E")  # by neither, one, the other, both: also told apart by how light they are
 
@@ -32,7 +33,7 @@ def found(kind: str, title: str, values: np.ndarray, x: str, y: str, at: Sequenc
     values stand along x; down: names of a map's rows.
     """
     shapes = [] if mark is None else [_line_at(mark)]
-    axis = {"xaxis": {"title": {"text": x}} | (_ticks(at) if at else {})}
+    axis = {"xaxis": {"title": {"text": x}} | (_ticks(at) if at else {"dtick": 1} if kind == "bars" and len(values) <= SINGLE else {})}
     if kind == "map":
         top = float(np.abs(values).max()) or 1.0
         scale = {"colorscale": DIVERGING, "zmin": -top, "zmax": top} if values.min() < 0 else {"colorscale": "Cividis"}

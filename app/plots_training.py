@@ -41,7 +41,9 @@ def curves(runs: Sequence[Mapping[str, object]], along: str, what: str, total: f
         lines.append({**LEVEL, "y0": original, "y1": original, "line": {"color": OLD, "dash": "dash", "width": 1}})
         notes.append({"text": "original", "xref": "paper", "x": 1, "xanchor": "right", "y": original, "yanchor": "bottom", "showarrow": False,
                       "font": {"size": 12}})
-    return figure(TITLES.get(what, f"{what[:1].upper()}{what[1:]} on the way"), ALONG[along], what, traces, hovermode="closest", shapes=lines,
+    name, _, unit = what.partition(" (")
+    title, axis = (TITLES[what], what) if what in TITLES else (f"{name[:1].upper()}{name[1:]}", unit.removesuffix(")"))
+    return figure(title, ALONG[along], axis, traces, hovermode="closest", shapes=lines,
                   annotations=notes, xaxis={"range": [-0.02 * total, 1.02 * total]} if total else None, showlegend=True,
                   legend={"orientation": "h", "yref": "container", "y": 0, "yanchor": "bottom"}, margin={"b": 70 + 22 * len(runs)})
 

@@ -35,7 +35,7 @@ def curves(training: Training, key: str) -> None:
                                  label_visibility="collapsed")
     rows = [_line(run, along, training.watched) for run in training.runs if run.points]
     total = max((run.steps for run in training.runs), default=1) if along == "steps" else None
-    left, right = st.columns([3, 2], gap="large")
+    left, right = _pairs(2)
     with left:
         chart.show(plots_training.curves(rows, along, "accuracy (%)", total), key=f"{key}.accuracy", height=plots_training.height(len(rows), 340),
                    alt="Accuracy on validation examples while it trains, a line for each run")
@@ -60,7 +60,7 @@ def curves(training: Training, key: str) -> None:
 
 def _pairs(count: int) -> list[DeltaGenerator]:
     """Places for so many small charts, two side by side: in less width their titles would be cut."""
-    return [place for _ in range(-(-count // 2)) for place in st.columns(2, gap="large")][:count]
+    return [place for _ in range(-(-count // 2)) for place in st.columns(2, gap="medium")][:count]
 
 
 def pictures(run: Run, key: str) -> None:
