@@ -216,7 +216,7 @@ def test_the_control_is_plain_training_from_the_same_weights():
 def test_a_student_comes_nearer_to_its_teacher_with_soft_targets_alone_counting():
     _, progress = last("distil.signals", epochs=20, student="half width", alpha=0.9)
     traced = [p.traced["agreement with the teacher (%)"] for p in progress.runs[1].points]
-    assert traced[-1] > 85 > traced[0] and progress.runs[1].picture.teacher.shape == (10, 10)
+    assert traced[-1] > 85 > traced[0] and progress.runs[1].picture.by_teacher.shape == (10, 10)
 
 
 def test_a_compressed_student_keeps_its_zeros_and_its_length():
