@@ -33,14 +33,14 @@ def found(kind: str, title: str, values: np.ndarray, x: str, y: str, at: Sequenc
     values stand along x; down: names of a map's rows.
     """
     shapes = [] if mark is None else [_line_at(mark)]
-    axis = {"xaxis": {"title": {"text": x}} | (_ticks(at) if at else {"dtick": 1} if kind == "bars" and len(values) <= SINGLE else {})}
+    along_x = {"xaxis": {"title": {"text": x}} | (_ticks(at) if at else {"dtick": 1} if kind == "bars" and len(values) <= SINGLE else {})}
     if kind == "map":
         top = float(np.abs(values).max()) or 1.0
         scale = {"colorscale": DIVERGING, "zmin": -top, "zmax": top} if values.min() < 0 else {"colorscale": "Cividis"}
         cells = {"type": "heatmap", "z": values, "colorbar": {"thickness": 10}, **scale,
                  "hovertemplate": f"{y} %{{y}}, {x} %{{x}}: %{{z:.4g}}<extra></extra>"}
         rows = _ticks(down, 16) | {"automargin": True} if down else {}
-        return figure(title, x, "" if down else y, [cells], yaxis={"autorange": "reversed", **rows}, shapes=shapes, **axis)
+        return figure(title, x, "" if down else y, [cells], yaxis={"autorange": "reversed", **rows}, shapes=shapes, **along_x)
     if kind == "stairs":
         same = [float(along.min()), float(along.max())]
         dots = {"type": "scatter", "x": along, "y": values, "mode": "markers", "marker": {"size": 4, "color": NEW},
@@ -64,10 +64,10 @@ def found(kind: str, title: str, values: np.ndarray, x: str, y: str, at: Sequenc
         colours = NEW if gone is None else [GONE if g else NEW for g in gone]
         bars = {"type": "bar", "x": np.arange(len(values)) + (0 if at else 1), "y": values, "marker": {"color": colours},
                 "hovertemplate": f"{x} %{{x}}: %{{y:.4g}}<extra></extra>"}
-        return figure(title, x, y, [bars], subtitle="" if gone is None else "blue: kept · orange: removed", bargap=0.15, **axis)
+        return figure(title, x, y, [bars], subtitle="" if gone is None else "blue: kept · orange: removed", bargap=0.15, **along_x)
     line = {"type": "scatter", "x": np.arange(len(values)), "y": values, "text": list(at), "mode": "lines+markers" if len(values) <= 40 else "lines",
             "line": {"color": NEW}, "hovertemplate": f"{x} %{{text}}: %{{y:.4g}}<extra></extra>"}
-    return figure(title, x, y, [line], shapes=shapes, subtitle="" if mark is None else "dashed: where the dial stands", **axis)
+    return figure(title, x, y, [line], shapes=shapes, subtitle="" if mark is None else "dashed: where the dial stands", **along_x)
 
 
 def matrices(before: np.ndarray, after: np.ndarray) -> Figure:

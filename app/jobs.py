@@ -12,8 +12,8 @@ from typing import Generic, TypeVar
 
 T = TypeVar("T")
 KEPT = 500  # owners whose last finished job is remembered
-DRAWING = 0.5  # seconds that work waits for a page at most
 LASTING = 100  # the same of work that is known by what it does, which stays when people leave
+DRAWING = 0.5  # seconds that work waits for a page at most
 
 log = logging.getLogger(__name__)
 
