@@ -254,10 +254,11 @@ def judging(net: Network, recipe: Recipe, split: str, shadow: float = 0.0) -> It
     yield None
     try:
         for progress in instrument(done.network, shadow).judging(done, data, instrument(net.reference)):
+            if progress is not None and progress.quality.complete:
+                finished()[key] = progress  # before it is given: whoever has it may go on at once
             yield progress
     except Mismatch as error:
         raise ValueError(f"The shadow check found a difference, so this result was thrown away: {error}. Please report it.") from error
-    finished()[key] = progress
 
 
 @st.cache_resource(show_spinner=False)

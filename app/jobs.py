@@ -145,28 +145,31 @@ class Pause:
     """
 
     def __init__(self) -> None:
-        self.waiting = 0  # threads
         self._until = 0.0
-        self._changed = threading.Condition()
+        self._listening: list[threading.Condition] = []
+
+    @property
+    def left(self) -> float:
+        """Seconds that it may still last."""
+        return max(0.0, self._until - time.monotonic())
 
     def begin(self, seconds: float = DRAWING) -> None:
         """Let work wait, at most so long."""
-        with self._changed:
-            self._until = time.monotonic() + seconds
+        self._until = time.monotonic() + seconds
 
     def end(self) -> None:
         """Let it go on."""
-        with self._changed:
-            self._until = 0.0
-            self._changed.notify_all()
+        self._until = 0.0
+        for wake in self._listening:
+            with wake:
+                wake.notify()
 
-    def wait(self) -> None:
-        """Come back when no page is drawn."""
-        with self._changed:
-            self.waiting += 1
-            while (left := self._until - time.monotonic()) > 0:
-                self._changed.wait(left)
-            self.waiting -= 1
+    def told_to(self, wake: threading.Condition) -> None:
+        """Whom to wake when it ends."""
+        self._listening.append(wake)
+
+
+drawing = Pause()
 
 
 class Pool:
@@ -181,6 +184,7 @@ class Pool:
         self._jobs: dict[str, Job] = {}  # owner → newest job
         self._waiting: list[Job] = []  # least recently advanced first
         self._wake = threading.Condition()
+        drawing.told_to(self._wake)
         self._thread: threading.Thread | None = None
         self._closing = False
 
@@ -251,6 +255,10 @@ class Pool:
         for owner in finished[: max(0, len(self._jobs) - self.kept)]:
             del self._jobs[owner]
 
+    def _ready(self) -> list[Job]:
+        """What may be worked on now."""
+        return [job for job in self._waiting if not job.running or (self.prompt and not job.count)] if drawing.left else self._waiting
+
     def _work(self) -> None:
         import torch
 
@@ -258,14 +266,12 @@ class Pool:
         _give_way()
         while True:
             with self._wake:
-                while not self._waiting and not self._closing:
-                    self._wake.wait()
+                while not (ready := self._ready()) and not self._closing:
+                    self._wake.wait(drawing.left if self._waiting else None)
                 if self._closing:
                     return
-                job = min(self._waiting, key=lambda job: (job.running, job.count))
+                job = min(ready, key=lambda job: (job.running, job.count))
                 self._waiting.remove(job)
-            if job.count or not self.prompt:
-                drawing.wait()
             if self.patience is not None and time.monotonic() - job.asked_for > self.patience:
                 job.stop()
             if job.running:
@@ -278,7 +284,6 @@ class Pool:
             del job  # an idle worker holds nothing
 
 
-drawing = Pause()
 quick = Pool("quick", prompt=True)
 long = Pool("long")
 lasting = Pool("lasting", keep=1, patience=900, kept=LASTING)  # jobs are known by what they do, so that whoever comes back finds them

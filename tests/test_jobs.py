@@ -205,14 +205,15 @@ def test_finished_jobs_of_many_owners_are_forgotten():
 
 def test_while_a_page_is_drawn_work_waits_but_for_a_first_item_that_the_page_shows():
     try:
-        for prompt, there in ((True, [0]), (False, [])):
-            jobs.drawing.begin(LONG)
-            job = Pool("test", prompt=prompt).submit("ann", "a", lambda: range(3))
-            while not jobs.drawing.waiting:
-                assert job.running
-            assert job.items == there and job.running
-            jobs.drawing.end()
-            assert job.ended(LONG) and job.items == [0, 1, 2]
+        jobs.drawing.begin(LONG)
+        pool, other = Pool("prompt", prompt=True), Pool("other")
+        later = other.submit("ann", "a", lambda: range(3))
+        for owner in ("ann", "bob", "cleo"):  # each is answered while those before wait
+            assert pool.submit(owner, "a", lambda: range(3)).wait(LONG)
+        assert [pool.find(owner).items for owner in ("ann", "bob", "cleo")] == [[0], [0], [0]] and later.items == []
+        jobs.drawing.end()
+        assert later.ended(LONG) and all(pool.find(owner).ended(LONG) for owner in ("ann", "bob", "cleo"))
+        assert later.items == pool.find("cleo").items == [0, 1, 2]
     finally:
         jobs.drawing.end()
 
