@@ -10,10 +10,11 @@ import time
 from collections.abc import Callable, Iterable, Iterator
 from typing import Generic, TypeVar
 
+from app.pause import drawing
+
 T = TypeVar("T")
 KEPT = 500  # owners whose last finished job is remembered
 LASTING = 100  # the same of work that is known by what it does, which stays when people leave
-DRAWING = 0.5  # seconds that work waits for a page at most
 
 log = logging.getLogger(__name__)
 
@@ -136,40 +137,6 @@ class Job(Generic[T]):
                 iterator.close()
         except Exception:
             log.exception("Job %s could not be closed.", self.key)
-
-
-class Pause:
-    """While a page is drawn work waits: two threads of Python at once take turns, and the page is there a third later.
-
-    It ends by itself after a while, as a page may be left half drawn.
-    """
-
-    def __init__(self) -> None:
-        self._until = 0.0
-        self._listening: list[threading.Condition] = []
-
-    @property
-    def left(self) -> float:
-        """Seconds that it may still last."""
-        return max(0.0, self._until - time.monotonic())
-
-    def begin(self, seconds: float = DRAWING) -> None:
-        """Let work wait, at most so long."""
-        self._until = time.monotonic() + seconds
-
-    def end(self) -> None:
-        """Let it go on."""
-        self._until = 0.0
-        for wake in self._listening:
-            with wake:
-                wake.notify()
-
-    def told_to(self, wake: threading.Condition) -> None:
-        """Whom to wake when it ends."""
-        self._listening.append(wake)
-
-
-drawing = Pause()
 
 
 class Pool:

@@ -14,7 +14,7 @@ sys.path.insert(0, str(ROOT))
 
 import streamlit as st  # noqa: E402
 
-from app import compute, controls, jobs, keeping, state, waiting, words, workplace  # noqa: E402
+from app import compute, controls, keeping, pause, state, waiting, words, workplace  # noqa: E402
 from app.views import budget, compare, coverage, distil, explore, methods, opening, sensitivity, tradeoff, train  # noqa: E402
 
 STYLE = """<style>
@@ -59,7 +59,7 @@ compute.warm()
 first, trouble = compute.from_command_line(asked.model, asked.data)
 state.begin(first, trouble or workplace.named(asked.run_on))
 state.draw()
-jobs.drawing.begin()
+pause.drawing.begin()
 if state.presenting():
     st.set_page_config(initial_sidebar_state="collapsed")
     st.html(PRESENTER)
@@ -108,4 +108,4 @@ for note in state.notes():
 state.publish()
 st.text_input("Number of this page", key=state.stamp())
 state.drawn()
-jobs.drawing.end()
+pause.drawing.end()

@@ -8,6 +8,7 @@ import pytest
 
 from app import jobs
 from app.jobs import Pool, eta
+from app.pause import drawing
 
 LONG = 30  # seconds until a hung test fails; no test waits for it
 
@@ -205,21 +206,21 @@ def test_finished_jobs_of_many_owners_are_forgotten():
 
 def test_while_a_page_is_drawn_work_waits_but_for_a_first_item_that_the_page_shows():
     try:
-        jobs.drawing.begin(LONG)
+        drawing.begin(LONG)
         pool, other = Pool("prompt", prompt=True), Pool("other")
         later = other.submit("ann", "a", lambda: range(3))
         for owner in ("ann", "bob", "cleo"):  # each is answered while those before wait
             assert pool.submit(owner, "a", lambda: range(3)).wait(LONG)
         assert [pool.find(owner).items for owner in ("ann", "bob", "cleo")] == [[0], [0], [0]] and later.items == []
-        jobs.drawing.end()
+        drawing.end()
         assert later.ended(LONG) and all(pool.find(owner).ended(LONG) for owner in ("ann", "bob", "cleo"))
         assert later.items == pool.find("cleo").items == [0, 1, 2]
     finally:
-        jobs.drawing.end()
+        drawing.end()
 
 
 def test_a_page_does_not_wait_for_what_it_keeps_waiting(pool):
-    jobs.drawing.begin(LONG)
+    drawing.begin(LONG)
     assert pool.submit("ann", "a", lambda: range(3)).ended(LONG)
 
 
