@@ -53,7 +53,8 @@ def _race(rows: Rows, budget: dict[str, Any], found: Any) -> None:
     ended = [run[-1] for seeds in runs.values() for run in seeds]
     seeds = len(next(iter(runs.values())))
     explain.beside("budget.recorded.race", f"Each search from {seeds} seed{'s' if seeds > 1 else ''}, {longest} recipes measured. Dashed across: "
-                   f"the solver’s choice, which needed {found['options']} options of single layers measured instead, and a few whole recipes.",
+                   f"the solver’s choice, which needed {found['options'] - found['layers']} options of single layers "
+                   "measured instead, and a few whole recipes.",
                    f"The solver’s choice has {rows[SOLVER]['nats_raced']:.3g} nats; the searches ended between {min(ended):.3g} and "
                    f"{max(ended):.3g}.", None, lambda: pd.DataFrame(
                        [{"search": title, "run": i, "recipes measured": len(run), "best divergence (nats)": run[-1]}
