@@ -45,7 +45,7 @@ def turn(name: str, knob: Knob) -> Value:
         return knob.default
     shown = [parts.shown(knob, v) for v in knob.ladder]
     key = seeded(f"bench.{name}.{knob.name}", knob.default)
-    common = dict(key=key, help=knob.help, format_func=lambda v: parts.shown(knob, v), persist_state="session")
+    common = dict(key=key, help=knob.help, format_func=lambda v: parts.shown(knob, v), **state.CHOICE)
     if len(knob.ladder) > 10:
         return st.select_slider(knob.label, knob.ladder, **common)
     if sum(map(len, shown)) + 3 * len(shown) > WIDE:
@@ -173,7 +173,7 @@ def opposed(net: Network, layer: str, chain: tuple[Step, ...]) -> None:
     st.subheader("Who disagrees?", anchor=False)
     first = next(n for n in ("pruning.magnitude", "pruning.random") if n in others)
     other = st.selectbox("Compare with", others, format_func=lambda n: method(n).title, key=seeded(f"bench.rival.{own.method}", first),
-                         persist_state="session")
+                         **state.CHOICE)
     if not waiting.ready(net, [Wanted(layer, (trial.opposing(own, other),))], "bench.rival"):
         return
     d = trial.opposed(net, layer, own, other)

@@ -39,7 +39,7 @@ def _row(layer: str, chain: tuple[Step, ...], i: int, each: Step) -> None:
     name = method(each.method).title
     switch.toggle(f"Step {i + 1}, {name}, is on", key=f"{key}.on", label_visibility="collapsed", on_change=_switch, args=(layer, chain, i))
     settings = "".join(f"{k.replace('_', ' ')} {parts.shown(known(each.method).knob(k), v)}" for k, v in each.knobs[:1])
-    with title.popover(f"{i + 1}. {name}{f' · {settings}' if settings else ''}", width="stretch", key=f"{key}.more", on_change="rerun") as more:
+    with title.popover(f"{i + 1}. {name}{f' · {settings}' if settings else ''}", width="stretch", key=f"{key}.more", on_change=state.chosen) as more:
         if more.open:
             st.markdown(method(each.method).summary)
             for knob in method(each.method).knobs:
@@ -55,12 +55,14 @@ def _replace(layer: str, chain: tuple[Step, ...]) -> None:
     state.set_recipe(state.with_whole(layer, chain))
 
 
+@state.heard
 def _switch(layer: str, chain: tuple[Step, ...], i: int) -> None:
     on = bool(state.value(f"chain.{layer}.{i}.on"))
     if on != chain[i].on:
         _replace(layer, (*chain[:i], replace(chain[i], on=on), *chain[i + 1 :]))
 
 
+@state.heard
 def _set(layer: str, chain: tuple[Step, ...], i: int, knob: str) -> None:
     value = state.value(f"chain.{layer}.{i}.{knob}")
     if value not in (None, chain[i][knob]):  # a segmented control clicked off keeps its value

@@ -21,7 +21,7 @@ def dials() -> None:
     for which in filter(shows, DIALS):
         chosen = state.dial_step(which).method
         _knob(which, method(chosen).knob(which), prominent=True)
-        with st.popover(method(chosen).title, width="stretch", key=f"more.{which}", on_change="rerun") as more:
+        with st.popover(method(chosen).title, width="stretch", key=f"more.{which}", on_change=state.chosen) as more:
             if more.open:
                 _method(which, chosen)
     if shows("coding"):
@@ -68,7 +68,7 @@ def first() -> None:
     on = {s.method for s in recipe.first}
     titles = [known.title for name, known in rewrites().items() if name in on]
     with st.popover(f"First: {', '.join(titles)}" if titles else "First, to the whole network", width="stretch", key="more.first",
-                    on_change="rerun") as more:
+                    on_change=state.chosen) as more:
         for name, known in rewrites().items() if more.open else ():
             state.write(f"first.{name}", name in on)
             st.toggle(known.title, key=f"first.{name}", on_change=state.turn_first, args=(name,),
@@ -91,7 +91,7 @@ def repairing() -> None:
     on = len(recipe.repairs)
     st.button("Repair in one click" if not on else "Take the repairs off", on_click=state.suggest_repairs, width="stretch",
               help="Seconds, and no training: what fits this recipe is switched on, and kept if held-out training examples agree.")
-    with st.popover(f"Repairs: {on} on" if on else "Repairs", width="stretch", key="more.repairs", on_change="rerun") as more:
+    with st.popover(f"Repairs: {on} on" if on else "Repairs", width="stretch", key="more.repairs", on_change=state.chosen) as more:
         for name, known in repairs().items() if more.open else ():
             state.write(f"repair.{name}", name in recipe.repairs)
             st.toggle(known.title, key=f"repair.{name}", on_change=state.turn_repair, args=(name,), help=f"{known.summary} {known.reference}.")
@@ -103,7 +103,7 @@ def measuring() -> None:
     if len(net.data) > 1:
         st.segmented_control("Judge on", [s for s in state.JUDGES if s in net.data], key="judge", on_change=state.chosen_split,
                              help="Choose by validation data; test data only reports.", width="stretch")
-    st.toggle("Shadow check", key="shadow", help="Asks the plain path as well, for every twentieth piece of work, and throws a result away "
-                                                 "with a sentence if any answer differs.")
+    st.toggle("Shadow check", key="shadow", on_change=state.chosen, help="Asks the plain path as well, for every twentieth piece of work, and "
+              "throws a result away with a sentence if any answer differs.")
     if state.shadow():
         st.markdown(f":small[{compute.instrument(net, parts.SHADOW).checked:,} answers compared so far, none different.]")

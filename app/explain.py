@@ -6,6 +6,8 @@ from typing import Any, NamedTuple
 import pandas as pd
 import streamlit as st
 
+from app import state
+
 SURVEY = "O’Neill 2020, An Overview of Neural Network Compression, arXiv:2006.03669"
 
 
@@ -115,7 +117,7 @@ def beside(name: str, caption: str, see: str | Callable[[], str], attempt: Try |
     told = TEXTS[name]
     with st.container(horizontal=True, gap="small", vertical_alignment="top", key=f"told.{name}"):
         st.markdown(f":small[{caption}]", width="stretch")
-        opened = st.popover("Explain", icon=":material/help:", type="tertiary", key=f"explain.{name}", on_change="rerun", help=told.title)
+        opened = st.popover("Explain", icon=":material/help:", type="tertiary", key=f"explain.{name}", on_change=state.chosen, help=told.title)
     if not opened.open:
         return
     with opened:

@@ -30,7 +30,7 @@ def show(pictures: tuple[Picture, ...]) -> None:
     explain.beside("lens", see, see, Try(f"90 % sparsity for {layer}", state.pin, (layer, step("pruning.magnitude", sparsity=0.9))),
                    lambda: pd.DataFrame({"weight from": p.edges[:-1], "to": p.edges[1:], "before": p.before, "after": p.after}))
     if shows("chain"):
-        with st.expander(f"Steps on {layer}", key="steps", on_change="rerun") as opened:
+        with st.expander(f"Steps on {layer}", key="steps", on_change=state.chosen) as opened:
             if opened.open:
                 chain.show(layer)
 

@@ -106,7 +106,7 @@ def thumbnail(kept: Snapshot) -> str:
 
 def share() -> None:
     """The link, what it hides from a class, and a larger screen."""
-    with st.popover("Share", icon=":material/link:", width="stretch", key="share", on_change="rerun") as opened:
+    with st.popover("Share", icon=":material/link:", width="stretch", key="share", on_change=state.chosen) as opened:
         if not opened.open:
             return
         link, cut = state.link()

@@ -30,7 +30,7 @@ COLUMNS = {"sparsity": ("sparsity", lambda v: round(v) / 100), "bits": ("bits", 
 
 def find(pictures: tuple[Named, ...], key: str = "find") -> tuple[Named, ...]:
     """The layers whose names fit what is asked for; all where nothing is, or where it is no pattern."""
-    asked = st.text_input("Find layers", key=key, placeholder="part of a name, or a pattern: conv|fc", persist_state="session")
+    asked = st.text_input("Find layers", key=key, placeholder="part of a name, or a pattern: conv|fc", **state.CHOICE)
     if not asked:
         return pictures
     try:
@@ -109,13 +109,14 @@ def _row(p: Picture, recipe: Recipe) -> dict[str, object]:
 def _together(names: list[str], ticked: bool) -> None:
     """One dial, the locks, or the pins of several layers as one step."""
     what = f"the {len(names)} ticked" if ticked else f"all {len(names)} listed"
-    with st.popover(f"Set {what}", key="together", on_change="rerun", icon=":material/tune:") as opened:
+    with st.popover(f"Set {what}", key="together", on_change=state.chosen, icon=":material/tune:") as opened:
         if not opened.open:
             return
-        which = st.segmented_control("Dial", DIALS, default=DIALS[0], key="together.dial", required=True, format_func=str.capitalize)
+        which = st.segmented_control("Dial", DIALS, default=DIALS[0], key="together.dial", required=True, format_func=str.capitalize,
+                                     on_change=state.chosen)
         knob = method(state.dial_step(which).method).knob(which)
         value = st.select_slider(knob.label, knob.ladder, knob.default, key=f"together.{which}.{state.dial_step(which).method}",
-                                 format_func=lambda v: parts.shown(knob, v))
+                                 format_func=lambda v: parts.shown(knob, v), on_change=state.chosen)
         st.button(f"Pin {words.settings(**_said(which, value))} for {what}", key="together.pin", on_click=_pin, args=(names, which, value),
                   width="stretch")
         left, middle, right = st.columns(3)

@@ -32,7 +32,7 @@ def show() -> None:
                 st.button(f"Open {title}", on_click=state.open_network, args=(name,))
     if net.name not in titles:
         return
-    how = st.segmented_control("How much is pruned", HOW, key=bench.seeded("papers.how", next(iter(HOW))), required=True, persist_state="session",
+    how = st.segmented_control("How much is pruned", HOW, key=bench.seeded("papers.how", next(iter(HOW))), required=True, **state.CHOICE,
                                help="With the paper’s sparsities; or as much of each layer as costs one point on our validation examples in all.")
     recipe = HOW[how][net.name]
     with st.spinner("Writing the file and reading it back…"):

@@ -61,17 +61,17 @@ def choose() -> Varied:
     _follow(state.asked("scan"), state.asked("along"), there)
     first, second = st.columns([3, 2])
     name = first.selectbox("Vary", there, key=_seeded("scan.method", FIRST["sparsity"]), format_func=lambda n: known(n).title,
-                           persist_state="session", help="Any method with a dial, or units taken from one group of coupled layers at a time.")
+                           **state.CHOICE, help="Any method with a dial, or units taken from one group of coupled layers at a time.")
     dials = {k.name: k for k in known(name).knobs if k.name != GROUP and len(harsher(name, k.name)) > 1}
     along = dials[second.selectbox("Along", list(dials), key=_seeded(f"scan.along.{name}", next((n for n in dials if n in DIALS), next(iter(dials)))),
-                                   format_func=lambda n: dials[n].label, persist_state="session")]
+                                   format_func=lambda n: dials[n].label, **state.CHOICE)]
     others = list(_others(name, along))
     held = tuple((k.name, state.remember(f"scan.held.{name}.{k.name}", lambda k=k: k.default)) for k in others)
     if others:
         told = ", ".join(f"{k.label.lower()} {parts.shown(k, value)}" for k, (_, value) in zip(others, held, strict=True))
-        with st.popover(f"Held: {told}", key="scan.held", on_change="rerun") as more:
+        with st.popover(f"Held: {told}", key="scan.held", on_change=state.chosen) as more:
             for k in others if more.open else ():
-                controls.widget(k, key=f"scan.held.{name}.{k.name}", help=k.help, persist_state="session")
+                controls.widget(k, key=f"scan.held.{name}.{k.name}", help=k.help, **state.CHOICE)
     found = Varied(name, along, held)
     state.add(scan=chain_text((step(name, **dict(held)),)), along=along.name)
     return found

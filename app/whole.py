@@ -23,9 +23,9 @@ def show() -> None:
     net = state.network()
     left, right = st.columns(2, gap="large")
     name = left.selectbox("Rewriting", list(rewrites()), format_func=lambda n: rewrites()[n].title, key="bench.method.rewriting",
-                          persist_state="session")
+                          **state.CHOICE)
     then = right.segmented_control("Then quantize all layers, one scale each", THEN, default=4, format_func=THEN.get, key="bench.then",
-                                   width="stretch", required=True, persist_state="session", help="Round all weights, with it and without.")
+                                   width="stretch", required=True, **state.CHOICE, help="Round all weights, with it and without.")
     known = rewrites()[name]
     bench.explained(known)
     left, right = st.columns([1, 3], gap="large")

@@ -4,7 +4,7 @@ import os
 
 import streamlit as st
 
-from app import compute
+from app import compute, state
 from compression.cluster.where import HERE, Where, where
 
 HELP = ("The results are the same everywhere. Several processes take seconds to start; for more machines start the program with "
@@ -26,4 +26,4 @@ def named(text: str) -> str | None:
 def choose() -> Where:
     """What was picked on this page, the same on all pages."""
     places = compute.workplaces()
-    return places[0] if len(places) == 1 else st.selectbox("Run on", places, key="run.on", format_func=str, persist_state="session", help=HELP)
+    return places[0] if len(places) == 1 else st.selectbox("Run on", places, key="run.on", format_func=str, **state.CHOICE, help=HELP)

@@ -44,23 +44,23 @@ def show() -> Asked:
     for key, value in linked.items():
         state.remember(key, lambda value=small if key == kb and small is not None else value: value)
     size, lose, adds = st.columns(3)
-    most_kb = size.number_input("File at most (KB)", 0.0, None, None, 1.0, format="%.1f", key=kb, persist_state="session", placeholder="any size",
+    most_kb = size.number_input("File at most (KB)", 0.0, None, None, 1.0, format="%.1f", key=kb, **state.CHOICE, placeholder="any size",
                                 help=f"Of the written file; the original takes {words.size(original.original_bytes)}. Empty it for any size.")
-    most_lost = lose.number_input("Lose at most (points)", 0.0, 100.0, None, 0.5, format="%.1f", key=points, persist_state="session",
+    most_lost = lose.number_input("Lose at most (points)", 0.0, 100.0, None, 0.5, format="%.1f", key=points, **state.CHOICE,
                                   placeholder="any number", help="The upper end of the measured 95 % interval keeps within it. The smallest such "
                                                                  "file is looked for.")
     counted = original.original_multiply_adds
     most_adds = adds.number_input("Multiply-adds at most (M)", 0.0, None, None, 0.1, format="%.2f", key=millions,
-                                  persist_state="session", placeholder="any number", disabled=counted is None,
+                                  **state.CHOICE, placeholder="any number", disabled=counted is None,
                                   help="Only a lower rank saves them." + (f" The original takes {words.many(counted)}." if counted else
                                                                           " They cannot be counted without an example of the inputs."))
     state.remember("budget.dials", _dials)
     state.remember("budget.coded", lambda: state.asked("coded") == "1")
-    which = st.pills("Dials that may be used", DIALS, selection_mode="multi", key="budget.dials", persist_state="session", width="stretch",
+    which = st.pills("Dials that may be used", DIALS, selection_mode="multi", key="budget.dials", **state.CHOICE, width="stretch",
                      format_func=lambda w: f"{method(state.dial_step(w).method).knob(w).label}: {method(state.dial_step(w).method).title}",
                      help="With the methods set in the sidebar. Each layer gets one of them, or stays as it is.")
     picked = [w for w in DIALS if w in (which or ())]
-    coded = st.toggle("Huffman-code the bits", key="budget.coded", persist_state="session")
+    coded = st.toggle("Huffman-code the bits", key="budget.coded", **state.CHOICE)
     locked = [layer.name for layer in net.layers if recipe.is_locked(layer.name)]
     if locked:
         st.markdown(f":small[Left as trained, as locked: {words.plain(', '.join(locked))}.]")

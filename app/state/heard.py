@@ -4,6 +4,9 @@ With each message a browser sends the values of all its widgets. A message that 
 second click) brings values that a button, an undo or a link has overwritten in the meantime: taken for a person's choice they would take
 that back. So each page carries its number in a hidden widget, and a value that was overwritten after the page a message comes from is put
 back to what was written.
+
+A beat may also be heard after a press that left later, as Streamlit hears both at once: nothing that such a beat takes back counts. Where
+the page for the press was drawn with what the beat put back, the next beat tells of the press again.
 """
 
 from collections.abc import Callable
@@ -41,7 +44,7 @@ def put(key: str, value: Any) -> None:
 def settle() -> None:
     """Put back what was written into widgets since the page that the newest message comes from."""
     ss, log, now = st.session_state, _overwritten(), _written()
-    seen = int(ss.get(STAMP) or 0)
+    seen = _seen()
     for key in list(log):
         log[key] = [old for old in log[key] if old.number > seen]
         if not log[key]:
@@ -51,11 +54,15 @@ def settle() -> None:
 
 
 def heard(callback: Callable[Asked, None]) -> Callable[Asked, None]:
-    """A widget's callback, which sees what a person has set and nothing that was overwritten."""
+    """A widget's callback, which sees what a person has set, nothing that was overwritten, and nothing that a late beat takes back."""
 
     @wraps(callback)
     def settled(*given: Asked.args, **named: Asked.kwargs) -> None:
         settle()
+        ss = st.session_state
+        if _is_beat() and ss.get("pressed_on", -1) >= _seen():
+            return
+        ss.pressed_on = _seen()
         callback(*given, **named)
 
     return settled
@@ -77,6 +84,22 @@ def stamp() -> str:
 def rest() -> None:
     """The whole page has been drawn."""
     st.session_state.at_work = False
+
+
+def beats(key: str, trigger: str) -> None:
+    """The component of that key sends this trigger by itself: no person has pressed it."""
+    st.session_state.setdefault("beating", set()).add((key, trigger))
+
+
+def _is_beat() -> bool:
+    """Whether the newest message was sent by no person."""
+    ss = st.session_state
+    return any((ss.get(key) or {}).get(trigger) for key, trigger in ss.get("beating", ()))
+
+
+def _seen() -> int:
+    """The page that the newest message comes from."""
+    return int(st.session_state.get(STAMP) or 0)
 
 
 def half_drawn() -> bool:

@@ -1,5 +1,8 @@
 """How what a session holds is written into its widgets, before anything is drawn."""
 
+from collections.abc import Iterator
+from typing import Any
+
 import streamlit as st
 
 from app.dials import DIALS
@@ -10,23 +13,32 @@ from compression.registry import dial, repairs, rewrites
 
 def mirror() -> None:
     """Write the recipe into the widgets."""
+    for widget, value in _held():
+        put(widget, value)
+
+
+def astray() -> list[tuple[str, Any]]:
+    """The widgets that show something else than the session holds, and what it holds: a late beat may bring old values after a press."""
     ss = st.session_state
-    put("pick", ss.net)
-    put("judge", ss.split)
-    put("layer", ss.focus)
+    return [(widget, value) for widget, value in _held() if widget in ss and ss[widget] != value]
+
+
+def _held() -> Iterator[tuple[str, Any]]:
+    ss = st.session_state
+    yield from (("pick", ss.net), ("judge", ss.split), ("layer", ss.focus))
     for which in DIALS:
         chosen = dial_step(which)
-        put(f"method.{which}", chosen.method)
+        yield f"method.{which}", chosen.method
         for name, value in chosen.knobs:
-            put(key(which, chosen.method, name), value)
+            yield key(which, chosen.method, name), value
     for name, declared in rewrites().items():
         chosen = next((s for s in recipe().first if s.method == name), None)
-        put(f"first.{name}", chosen is not None)
+        yield f"first.{name}", chosen is not None
         for knob in declared.knobs:
-            put(f"first.{name}.{knob.name}", chosen[knob.name] if chosen else knob.default)
+            yield f"first.{name}.{knob.name}", chosen[knob.name] if chosen else knob.default
     for name in repairs():
-        put(f"repair.{name}", name in recipe().repairs)
-    put("huffman", any(dial(s.method) == "coding" for s in recipe().default))
+        yield f"repair.{name}", name in recipe().repairs
+    yield "huffman", any(dial(s.method) == "coding" for s in recipe().default)
 
 
 def key(which: str, name: str, knob: str) -> str:

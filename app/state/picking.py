@@ -13,6 +13,15 @@ from app.state.session import network, recipe, split
 
 
 @heard
+def chosen() -> None:
+    """Something was chosen that its page looks up by itself, and that the whole page is to show."""
+    st.session_state.choices = st.session_state.get("choices", 0) + 1
+
+
+CHOICE = {"persist_state": "session", "on_change": chosen}  # of a widget whose value the page looks up and that outlives the page
+
+
+@heard
 def chosen_layer() -> None:
     """The layer picker was used."""
     st.session_state.focus = st.session_state["layer"]

@@ -160,33 +160,6 @@ def value(key: str) -> Any:
     return st.session_state.get(key)
 
 
-def draw() -> None:
-    """The whole page is about to be drawn, for what the session holds now."""
-    heard.draw()
-    st.session_state.drawn = _held()
-
-
-def drawn() -> None:
-    """The whole page is of what the session holds now, also where drawing it has changed that."""
-    st.session_state.drawn = _held()
-    heard.rest()
-
-
-def outdated(number: int) -> bool:
-    """Whether a part of that number belongs to a page that is no longer the newest, or is for something else than the session holds now.
-
-    A beat of such a part and a person's change may reach the server as one message, of which Streamlit runs only the part; and a page
-    may be left half drawn for a newer one, its parts then being those of the page before.
-    """
-    heard.settle()
-    return number != heard.drawing() or st.session_state.drawn != _held()
-
-
-def _held() -> tuple[Any, ...]:
-    ss = st.session_state
-    return ss.net, ss.recipe, ss.split, ss.focus, ss.solo, ss.hidden, ss.presenting, ss.version, len(history().past), len(history().future)
-
-
 def shadow() -> bool:
     """Whether the plain path looks over the quick one's shoulder."""
     return bool(st.session_state.get("shadow"))

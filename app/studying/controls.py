@@ -32,18 +32,18 @@ def show() -> Asked:
     for column, which in zip(columns, DIALS, strict=True):
         mine = state.remember(f"study.first.{which}", lambda which=which: [] if which == "rank" else [state.dial_step(which).method])
         names = column.multiselect(LABELS[which], plan.offered(which), mine, key=f"study.{which}",
-                                   format_func=lambda n: method(n).title, persist_state="session", placeholder="not swept",
+                                   format_func=lambda n: method(n).title, **state.CHOICE, placeholder="not swept",
                                    help="Several methods are several studies on one chart. Without one, this dial stays as it is on the left.")
         if names:
             chosen.append((which, tuple(names)))
-    search = last.number_input("Layer by layer", 0, 400, 0, 20, key="study.search", persist_state="session",
+    search = last.number_input("Layer by layer", 0, 400, 0, 20, key="study.search", **state.CHOICE,
                                help="So many more recipes, layer by layer, are bred from the front once the rest is measured (after NSGA-II).")
     first, second, third = st.columns([4, 6, 6])
-    settings = first.segmented_control("Settings of each", AIMS, default="some", key="study.settings", persist_state="session", required=True,
+    settings = first.segmented_control("Settings of each", AIMS, default="some", key="study.settings", **state.CHOICE, required=True,
                                        help="Of each dial, how many; a method takes those of its settings that are nearest.")
-    until = second.segmented_control("Measure each until", UNTIL, default="± ½ point", key="study.until", persist_state="session", required=True,
+    until = second.segmented_control("Measure each until", UNTIL, default="± ½ point", key="study.until", **state.CHOICE, required=True,
                                      help="Half-width to which a recipe's accuracy on these examples is known.")
-    beside = third.pills("Beside them", CONTROLS, default=list(CONTROLS), selection_mode="multi", key="study.beside", persist_state="session",
+    beside = third.pills("Beside them", CONTROLS, default=list(CONTROLS), selection_mode="multi", key="study.beside", **state.CHOICE,
                          format_func=CONTROLS.get, help="Controls. Random pruning at the same settings: every method must beat it. And the other "
                          "networks here that weigh less and are judged on the same examples: trained small, not compressed.")
     swept = Plan(state.remember(f"study.base.{net.name}", state.recipe), tuple(chosen), settings)

@@ -20,10 +20,10 @@ def show(family: str) -> None:
     left, right = st.columns([3, 7], gap="large")
     with left:
         key = bench.seeded(f"train.of.{family}", FIRST[family])
-        name = st.selectbox("Way of training", ids, format_func=lambda n: procedures()[n].title, key=key, persist_state="session")
+        name = st.selectbox("Way of training", ids, format_func=lambda n: procedures()[n].title, key=key, **state.CHOICE)
         known = procedures()[name]
         settings = {knob.name: _turn(name, knob) for knob in known.knobs}
-        seed = st.segmented_control("Seed", SEEDS, key=bench.seeded("train.seed", 0), required=True, persist_state="session",
+        seed = st.segmented_control("Seed", SEEDS, key=bench.seeded("train.seed", 0), required=True, **state.CHOICE,
                                     help="Decides the order of the examples and all else that is drawn. The same seed gives the same network.")
         bench.terms(known)
     state.add(train=to_words(name, settings, seed))
@@ -41,7 +41,7 @@ def show(family: str) -> None:
 def _turn(name: str, knob: Knob) -> Value:
     """One dial; what it is set to."""
     key = bench.seeded(f"train.{name}.{knob.name}", knob.default)
-    common = dict(key=key, help=knob.help, format_func=lambda v: rung(knob, v), persist_state="session")
+    common = dict(key=key, help=knob.help, format_func=lambda v: rung(knob, v), **state.CHOICE)
     if len(knob.ladder) > 5 or sum(len(rung(knob, v)) + 3 for v in knob.ladder) > bench.WIDE:
         return st.selectbox(knob.label, knob.ladder, **common)
     return st.segmented_control(knob.label, knob.ladder, width="stretch", required=True, **common)

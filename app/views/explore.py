@@ -76,7 +76,7 @@ def _every_layer(pictures: tuple[compute.Picture, ...]) -> None:
     first = 0
     if pages > 1:
         chosen = st.segmented_control("Layers", range(pages), default=0, key=f"layer.page.{pages}", label_visibility="collapsed",
-                                      format_func=lambda i: f"{PER_PAGE * i + 1}–{min(PER_PAGE * (i + 1), len(pictures))}")
+                                      on_change=state.chosen, format_func=lambda i: f"{PER_PAGE * i + 1}–{min(PER_PAGE * (i + 1), len(pictures))}")
         first = PER_PAGE * (chosen or 0)
     there = pictures[first : first + PER_PAGE]
     rows = [{"name": p.name, "said": _settings(p), "edges": p.edges, "before": p.before, "after": p.after} for p in there]

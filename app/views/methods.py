@@ -23,7 +23,7 @@ def show() -> None:
     st.title("Methods", anchor=False)
     _follow(state.asked("method"))
     family = st.segmented_control("Family", FAMILY, format_func=FAMILY.get, key=bench.seeded("bench.family", "pruning"),
-                                  width="stretch", required=True, persist_state="session")
+                                  width="stretch", required=True, **state.CHOICE)
     if family == "rewriting":
         whole.show()
         return
@@ -34,7 +34,7 @@ def show() -> None:
     left, right = st.columns(2, gap="large")
     ids = [n for n in methods() if n.startswith(f"{family}.")]
     name = left.selectbox("Method", ids, format_func=lambda n: method(n).title, key=bench.seeded(f"bench.method.{family}", FIRST[family]),
-                          persist_state="session")
+                          **state.CHOICE)
     state.show_focus()
     layer = right.selectbox("On layer", [x.name for x in net.layers], key="layer", on_change=state.chosen_layer)
     known = method(name)

@@ -30,14 +30,14 @@ def show() -> None:
         st.info(NOT_COUPLED)
         return
     first, second, third, fourth = st.columns([5, 8, 5, 5], vertical_alignment="bottom")
-    look = first.selectbox("Look for", (SPREAD, HALVING) if varied.ordered else (SPREAD,), key="scan.look", persist_state="session",
+    look = first.selectbox("Look for", (SPREAD, HALVING) if varied.ordered else (SPREAD,), key="scan.look", **state.CHOICE,
                            help="A few settings for every layer, or by halving the harshest setting within the allowed drop.")
-    until = second.segmented_control("Measure until", UNTIL, default="± 1 point", key="scan.until", persist_state="session",
+    until = second.segmented_control("Measure until", UNTIL, default="± 1 point", key="scan.until", **state.CHOICE,
                                      disabled=look == HALVING, help="Half-width of a cell's 95 % interval; a tenth of the drop where that is more.")
-    allowed = third.number_input("Points allowed", 0.0, 50.0, 1.0, 0.5, "%.1f", key="scan.tolerance", persist_state="session")
+    allowed = third.number_input("Points allowed", 0.0, 50.0, 1.0, 0.5, "%.1f", key="scan.tolerance", **state.CHOICE)
     with fourth:
         on = workplace.choose()
-    strict = st.toggle("Strict intervals", key="scan.strict", persist_state="session", help="Wider: they hold however often one looks.")
+    strict = st.toggle("Strict intervals", key="scan.strict", **state.CHOICE, help="Wider: they hold however often one looks.")
     _scan(varied, look, until or "± 1 point", float(allowed), strict, on)
 
 

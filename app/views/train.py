@@ -2,7 +2,7 @@
 
 import streamlit as st
 
-from app import bench
+from app import bench, state
 from app.training import ways
 from app.training.wanted import FAMILY, families
 from app.views import distil
@@ -15,4 +15,4 @@ def show() -> None:
         st.switch_page(st.Page(distil.show, title="Distil", url_path="distil"))
     there = families()
     ways.show(st.segmented_control("Family", there, format_func=FAMILY.get, key=bench.seeded("train.family", there[0]), width="stretch",
-                                   required=True, persist_state="session"))
+                                   required=True, **state.CHOICE))

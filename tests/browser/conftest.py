@@ -65,17 +65,20 @@ class Server:
 
 @pytest.fixture(scope="session")
 def serve(tmp_path_factory):
-    """serve(script, *flags) runs the script with Streamlit, from the project's root on a free port, until the end."""
+    """serve(script, *flags) runs the script with Streamlit, from the project's root on a free port, until the end.
+
+    streamlit: what Python runs for it.
+    """
     servers = []
 
-    def start(script, *flags: str) -> Server:
+    def start(script, *flags: str, streamlit=("-m", "streamlit")) -> Server:
         with socket.socket() as free:
             free.bind(("127.0.0.1", 0))
             port = free.getsockname()[1]
         path = tmp_path_factory.mktemp("server") / "log.txt"
         with path.open("wb") as log:
             process = subprocess.Popen(
-                [sys.executable, "-m", "streamlit", "run", str(script), f"--server.port={port}", *flags],
+                [sys.executable, *streamlit, "run", str(script), f"--server.port={port}", *flags],
                 cwd=ROOT,
                 env={**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT)},
                 stdout=log,

@@ -2,6 +2,8 @@
 
 import os
 
+import pytest
+
 from app import words
 from compression.apply import compress
 from compression.presets import preset
@@ -84,4 +86,35 @@ def test_a_network_opened_while_answers_are_measured_stays_open(visit, server, s
         page.get_by_text(f"The slices add up to {length:,} bytes").wait_for(timeout=PATIENCE)
         page.locator('[data-testid="stMetric"]', has_text="Size of the file").filter(has_text=words.size(length)).wait_for(timeout=PATIENCE)
         page.wait_for_function("name => location.search.includes(`net=${name}&`)", arg=name, timeout=PATIENCE)
+    whole(page)
+
+
+@pytest.fixture(scope="module")
+def late(serve):
+    """The app where beats are heard after what is pressed half a second later."""
+    return serve("app/main.py", streamlit=("tests/browser/late_beats.py",))
+
+
+def test_a_choice_made_between_a_beat_and_its_answer_is_shown(visit, late, settled):
+    """The page drawn for it may still be of the choice before; the next beat finds that out."""
+    page = visit(late, path="/methods?net=resnet-20")
+    page.get_by_role("heading", name="Methods", level=1).wait_for(timeout=PATIENCE)
+    settled(page)
+    for turn in range(8):
+        family = ("Sharing", "Pruning")[turn % 2]
+        page.locator(".st-key-bench-family").get_by_role("radio", name=family, exact=True).click()
+        page.locator(f".st-key-bench-method-{family.lower()}").wait_for(timeout=PATIENCE)
+        page.wait_for_timeout(350 + 90 * turn)
+    whole(page)
+
+
+def test_a_preset_pressed_between_a_beat_and_its_answer_stays(visit, late, settled):
+    page, net = visit(late, path="/?net=resnet-20"), shipped.load("resnet-20")
+    settled(page)
+    for turn in range(8):
+        name = ("light", "balanced")[turn % 2]
+        choose(page, name.capitalize())
+        page.wait_for_function("said => document.querySelector('.st-key-claim')?.innerText.includes(`: ${said} (was `)",
+                               arg=words.size(size_of(compress(net, preset(name, net)))), timeout=PATIENCE)
+        page.wait_for_timeout(350 + 90 * turn)
     whole(page)
