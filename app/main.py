@@ -81,6 +81,12 @@ state.recall("page", page.url_path)
 waiting.stand_in()
 if page.title == "Explore":
     explore.ahead()
+above = st.container()
+for note in state.told():
+    above.warning(words.plain(note))
+if said := state.passing():
+    st.toast(said)
+page.run()
 with st.sidebar:
     if controls.shows("network"):
         opening.header()
@@ -97,12 +103,6 @@ with st.sidebar:
         keeping.snapshots()
     keeping.share()
     controls.measuring()
-above = st.container()
-for note in state.told():
-    above.warning(words.plain(note))
-if said := state.passing():
-    st.toast(said)
-page.run()
 for note in state.notes():
     above.warning(words.plain(note))
 state.publish()

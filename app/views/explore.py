@@ -37,6 +37,11 @@ def show() -> None:
                 sizes.bars(pictures)
             if shows("waterfall"):
                 sizes.waterfall()
+    with top:  # what is first on screen comes before what is scrolled to, and after the charts, beside which the first estimate is made
+        _solo()
+        waiting.recipe_box()
+        parts.results()
+        latency.show()
     found = pictures
     if shows("layers") or shows("table"):
         st.header("Every layer", anchor=False)
@@ -54,11 +59,6 @@ def show() -> None:
             st.switch_page(st.Page(compare.show, title="Compare", url_path="compare"))
     if shows("files"):
         _take_away()
-    with top:
-        _solo()
-        waiting.recipe_box()
-        parts.results()
-        latency.show()
     if shows("examples"):
         with below:
             parts.answers()
