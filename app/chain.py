@@ -55,14 +55,14 @@ def _replace(layer: str, chain: tuple[Step, ...]) -> None:
     state.set_recipe(state.with_whole(layer, chain))
 
 
-@state.heard
+@state.by_hand
 def _switch(layer: str, chain: tuple[Step, ...], i: int) -> None:
     on = bool(state.value(f"chain.{layer}.{i}.on"))
     if on != chain[i].on:
         _replace(layer, (*chain[:i], replace(chain[i], on=on), *chain[i + 1 :]))
 
 
-@state.heard
+@state.by_hand
 def _set(layer: str, chain: tuple[Step, ...], i: int, knob: str) -> None:
     value = state.value(f"chain.{layer}.{i}.{knob}")
     if value not in (None, chain[i][knob]):  # a segmented control clicked off keeps its value

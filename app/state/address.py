@@ -8,7 +8,7 @@ import streamlit as st
 from app import compute
 from app.dials import complete, fitting, lean, opening
 from app.history import History
-from app.state.heard import heard
+from app.state.hand import by_hand
 from app.state.mirror import mirror
 from app.state.picking import first_split, largest
 from app.state.session import focus, hidden, network, presenting, recipe, solo, split
@@ -79,13 +79,13 @@ def _known(name: str) -> str:
     return OPENING
 
 
-@heard
+@by_hand
 def chosen_hidden() -> None:
     """Parts to hide were picked."""
     st.session_state.hidden = tuple(word for word in HIDEABLE if word in st.session_state["hide"])
 
 
-@heard
+@by_hand
 def chosen_presenting() -> None:
     """The switch of the presenter mode was used."""
     st.session_state.presenting = st.session_state["present"]

@@ -5,25 +5,23 @@ second click) brings values that a button, an undo or a link has overwritten in 
 that back. So each page carries its number in a hidden widget, and a value that was overwritten after the page a message comes from is put
 back to what was written.
 
-A beat may also be heard after a press that left later, as Streamlit hears both at once: nothing that such a beat takes back counts. Where
-the page for the press was drawn with what the beat put back, the next beat tells of the press again.
+A beat may also be heard after a press that left later, as Streamlit hears both at once, and is no press that takes it back. Where the page
+for the press was drawn with what the beat put back, the next beat tells of the press again.
 """
 
-from collections.abc import Callable
-from functools import wraps
-from typing import Any, NamedTuple, ParamSpec
+from typing import Any, NamedTuple
 
 import streamlit as st
 
-Asked = ParamSpec("Asked")
 STAMP = "seen"  # the key of the hidden widget
 
 
 class Overwritten(NamedTuple):
-    """A value that a widget had before another was written, and the first page that shows the other."""
+    """A value that a widget had before another was written or pressed, and the first page that shows the other."""
 
     value: Any
     number: int
+    pressed: bool = False
 
 
 def write(key: str, value: Any) -> None:
@@ -36,36 +34,31 @@ def put(key: str, value: Any) -> None:
     """The same, also for a widget that is new on the page and would else begin with its first option."""
     ss = st.session_state
     if key in ss and ss[key] != value:
-        _overwritten().setdefault(key, []).append(Overwritten(ss[key], drawing() + (not half_drawn())))
+        _log(key, ss[key])
     ss[key] = value
     _written()[key] = value
 
 
+def press(key: str, before: Any) -> None:
+    """A person has set a widget that showed something else before."""
+    _log(key, before, pressed=True)
+    _written()[key] = st.session_state[key]
+
+
+def _log(key: str, before: Any, pressed: bool = False) -> None:
+    _overwritten().setdefault(key, []).append(Overwritten(before, drawing() + (not half_drawn()), pressed))
+
+
 def settle() -> None:
-    """Put back what was written into widgets since the page that the newest message comes from."""
+    """Put back what was written into widgets since the page that the newest message comes from, and what only a late beat takes back."""
     ss, log, now = st.session_state, _overwritten(), _written()
-    seen = _seen()
+    seen, beat = int(ss.get(STAMP) or 0), _is_beat()
     for key in list(log):
         log[key] = [old for old in log[key] if old.number > seen]
         if not log[key]:
             del log[key], now[key]
-        elif key in ss and ss[key] != now[key] and any(ss[key] == old.value for old in log[key]):
+        elif key in ss and ss[key] != now[key] and any(ss[key] == old.value and (beat or not old.pressed) for old in log[key]):
             ss[key] = now[key]
-
-
-def heard(callback: Callable[Asked, None]) -> Callable[Asked, None]:
-    """A widget's callback, which sees what a person has set, nothing that was overwritten, and nothing that a late beat takes back."""
-
-    @wraps(callback)
-    def settled(*given: Asked.args, **named: Asked.kwargs) -> None:
-        settle()
-        ss = st.session_state
-        if _is_beat() and ss.get("pressed_on", -1) >= _seen():
-            return
-        ss.pressed_on = _seen()
-        callback(*given, **named)
-
-    return settled
 
 
 def draw() -> None:
@@ -95,11 +88,6 @@ def _is_beat() -> bool:
     """Whether the newest message was sent by no person."""
     ss = st.session_state
     return any((ss.get(key) or {}).get(trigger) for key, trigger in ss.get("beating", ()))
-
-
-def _seen() -> int:
-    """The page that the newest message comes from."""
-    return int(st.session_state.get(STAMP) or 0)
 
 
 def half_drawn() -> bool:

@@ -25,7 +25,7 @@ def astray() -> list[tuple[str, Any]]:
 
 def _held() -> Iterator[tuple[str, Any]]:
     ss = st.session_state
-    yield from (("pick", ss.net), ("judge", ss.split), ("layer", ss.focus))
+    yield from (("pick", ss.net), ("judge", ss.split), ("layer", ss.focus), ("preset", ss.get("preset.shown")))
     for which in DIALS:
         chosen = dial_step(which)
         yield f"method.{which}", chosen.method

@@ -7,12 +7,13 @@ import streamlit as st
 from app import compute
 from app.history import History
 from app.state.edits import set_recipe
-from app.state.heard import heard, put
+from app.state.hand import by_hand
+from app.state.heard import put
 from app.state.mirror import mirror
 from app.state.session import network, recipe, split
 
 
-@heard
+@by_hand
 def chosen() -> None:
     """Something was chosen that its page looks up by itself, and that the whole page is to show."""
     st.session_state.choices = st.session_state.get("choices", 0) + 1
@@ -21,20 +22,20 @@ def chosen() -> None:
 CHOICE = {"persist_state": "session", "on_change": chosen}  # of a widget whose value the page looks up and that outlives the page
 
 
-@heard
+@by_hand
 def chosen_layer() -> None:
     """The layer picker was used."""
     st.session_state.focus = st.session_state["layer"]
 
 
-@heard
+@by_hand
 def chosen_split() -> None:
     """The data picker was used; clicked off, it keeps its value."""
     st.session_state.split = st.session_state["judge"] or st.session_state.split
     put("judge", st.session_state.split)
 
 
-@heard
+@by_hand
 def chosen_network() -> None:
     """The network picker was used."""
     open_network(st.session_state["pick"])

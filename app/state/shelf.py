@@ -9,7 +9,8 @@ from app.dials import complete
 from app.snapshots import MOST, Snapshot, from_file, place
 from app.state.address import asked
 from app.state.edits import set_recipe
-from app.state.heard import heard, put
+from app.state.hand import by_hand
+from app.state.heard import put
 from app.state.picking import open_network
 from app.state.session import network, recipe, remember
 from compression.evaluate import Quality
@@ -55,7 +56,7 @@ def show_sides(shown: tuple[int | str, int | str]) -> None:
         put(key, side)
 
 
-@heard
+@by_hand
 def chosen_side(which: int) -> None:
     """One of the pickers was used."""
     choose_side(which, st.session_state[PICKERS[which]])
@@ -118,12 +119,12 @@ def load(text: str) -> str:
     return ""
 
 
-@heard
+@by_hand
 def chosen_preset() -> None:
     """A preset was picked; clicked off, it stays picked."""
     name, shown = st.session_state["preset"], st.session_state.get("preset.shown")
     if name in PRESETS and name != shown:
-        st.session_state["preset.last"] = name
+        st.session_state["preset.last"] = st.session_state["preset.shown"] = name
         set_recipe(replace(preset(name, network()), seed=recipe().seed), f"preset {PRESETS[name].title}")
 
 

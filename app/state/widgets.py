@@ -6,7 +6,7 @@ import streamlit as st
 
 from app.dials import FIRST, nearest
 from app.state.edits import commit, set_recipe
-from app.state.heard import heard
+from app.state.hand import by_hand
 from app.state.mirror import key, mirror
 from app.state.session import dial_step, network, recipe
 from compression.recipe import step
@@ -14,7 +14,7 @@ from compression.registry import dial, known, method
 from compression.repair.click import suggested
 
 
-@heard
+@by_hand
 def turn(which: str) -> None:
     """A dial or one of its knobs was moved: commit what the widgets say. Pins stay."""
     ss = st.session_state
@@ -26,7 +26,7 @@ def turn(which: str) -> None:
         mirror()  # a segmented control was clicked off: it keeps its value
 
 
-@heard
+@by_hand
 def change_method(which: str) -> None:
     """Another method answers a dial: it takes over the dial's value, or the nearest rung it has."""
     name = st.session_state[f"method.{which}"]
@@ -34,7 +34,7 @@ def change_method(which: str) -> None:
     mirror()
 
 
-@heard
+@by_hand
 def turn_first(name: str) -> None:
     """A rewriting of the whole network was switched on or off, or one of its knobs was moved."""
     ss = st.session_state
@@ -48,7 +48,7 @@ def turn_first(name: str) -> None:
     set_recipe(replace(recipe(), first=kept).with_first(now))
 
 
-@heard
+@by_hand
 def turn_repair(name: str) -> None:
     """A repair was switched on or off."""
     commit(recipe().with_repair(name, st.session_state[f"repair.{name}"]))
@@ -59,7 +59,7 @@ def suggest_repairs() -> None:
     set_recipe(replace(recipe(), repairs=() if recipe().repairs else suggested(network(), recipe())))
 
 
-@heard
+@by_hand
 def switch_coding() -> None:
     """Huffman coding was switched on or off."""
     on = st.session_state["huffman"]

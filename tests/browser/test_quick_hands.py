@@ -3,11 +3,12 @@
 import os
 
 import pytest
+from explore_page import OPENING
 
 from app import words
 from compression.apply import compress
 from compression.presets import preset
-from compression.recipe import Recipe
+from compression.recipe import Recipe, step
 from compression.score import size_of
 from compression.zoo import shipped
 from compression.zoo.recipes import DEEP_COMPRESSION
@@ -21,8 +22,8 @@ def redo(page):
     return page.get_by_role("button", name="Redo", exact=True)
 
 
-def waits_for_size(page, recipe) -> None:
-    net = shipped.load("lenet-5")
+def waits_for_size(page, recipe, name="lenet-5") -> None:
+    net = shipped.load(name)
     length = words.size(size_of(compress(net, recipe)))
     page.wait_for_function("said => document.querySelector('.st-key-claim')?.innerText.includes(`: ${said} (was `)", arg=length, timeout=PATIENCE)
 
@@ -108,13 +109,24 @@ def test_a_choice_made_between_a_beat_and_its_answer_is_shown(visit, late, settl
     whole(page)
 
 
+def test_every_press_of_a_dial_counts_between_beats(visit, late, settled):
+    page, net = visit(late, path="/?net=lenet-5"), shipped.load("lenet-5")
+    settled(page)
+    for turn in range(3):
+        page.locator(".st-key-dial-rank input[type=range]").focus()
+        for _ in range(5):
+            page.keyboard.press("ArrowLeft")
+            page.wait_for_timeout(40 + 30 * turn)
+        waits_for_size(page, OPENING.with_default(step("lowrank.svd", rank=round(1 - 0.25 * (turn + 1), 2))))
+    whole(page)
+
+
 def test_a_preset_pressed_between_a_beat_and_its_answer_stays(visit, late, settled):
     page, net = visit(late, path="/?net=resnet-20"), shipped.load("resnet-20")
     settled(page)
     for turn in range(8):
         name = ("light", "balanced")[turn % 2]
         choose(page, name.capitalize())
-        page.wait_for_function("said => document.querySelector('.st-key-claim')?.innerText.includes(`: ${said} (was `)",
-                               arg=words.size(size_of(compress(net, preset(name, net)))), timeout=PATIENCE)
+        waits_for_size(page, preset(name, net), "resnet-20")
         page.wait_for_timeout(350 + 90 * turn)
     whole(page)
