@@ -27,5 +27,4 @@ def tick(live: bool, seq: int, ms: int, key: str) -> None:
     `seq` must differ from one run to the next (a counter of runs, for example): it is what wakes the browser. Once more it asks, live or
     not, on a page that was drawn right after a question: what was pressed then may have been missed, and the next message tells of it.
     """
-    state.beats(key, "tick")
     _mount(key=key, data={"live": live, "seq": seq, "ms": ms, "page": state.page(), "number": state.drawing()}, on_tick_change=lambda: None)

@@ -57,7 +57,6 @@ def show(net: Network, layer: str, recipe: Recipe, owner: str, key: str, on_comm
             on_commit(turned(steps, here, ladder(steps[here])[at])[here])
         st.session_state[f"{key}.heard"] = int(asked["n"])
 
-    state.beats(key, "more")
     _mount(key=key, data={"read": read | {"serial": _serial(key, read, numbers)}, "numbers": numbers},
            on_turn_change=turn, on_view_change=lambda: None, on_more_change=lambda: None)
 

@@ -4,7 +4,7 @@ from app.state.address import HIDEABLE, JUDGES, OPENING, add, asked, begin, chos
 from app.state.current import draw, drawn, outdated
 from app.state.edits import commit, fold_edits, pin, redo, release_pins, reset, set_recipe, switch_solo, undo, with_whole
 from app.state.hand import by_hand
-from app.state.heard import beats, drawing, half_drawn, stamp, write
+from app.state.heard import drawing, half_drawn, stamp, write
 from app.state.mirror import knob_key, set_focus, show_focus
 from app.state.picking import CHOICE, add_own, chosen, chosen_layer, chosen_network, chosen_split, open_network, titles
 from app.state.session import (
@@ -59,7 +59,7 @@ from app.state.shelf import (
 from app.state.widgets import change_method, suggest_repairs, switch_coding, toggle_coding, turn, turn_first, turn_repair
 
 __all__ = [
-    "CHOICE", "HIDEABLE", "JUDGES", "OPENING", "ORIGINAL", "SCREEN", "add", "add_own", "again", "asked", "beats", "begin", "by_hand", "change_method",
+    "CHOICE", "HIDEABLE", "JUDGES", "OPENING", "ORIGINAL", "SCREEN", "add", "add_own", "again", "asked", "begin", "by_hand", "change_method",
     "choose_side", "chosen", "chosen_hidden", "chosen_layer", "chosen_network", "chosen_presenting", "chosen_preset", "chosen_side",
     "chosen_split", "commit", "dial_step", "draw", "drawing", "drawn", "focus", "fold_edits", "half_drawn", "hidden", "history",
     "knob_key", "last_preset", "late", "learn", "link", "load", "network", "note", "notes", "open_network", "outdated", "owner", "page",

@@ -12,6 +12,7 @@ for the press was drawn with what the beat put back, the next beat tells of the 
 from typing import Any, NamedTuple
 
 import streamlit as st
+from streamlit.runtime.scriptrunner import get_script_run_ctx
 
 STAMP = "seen"  # the key of the hidden widget
 
@@ -79,15 +80,10 @@ def rest() -> None:
     st.session_state.at_work = False
 
 
-def beats(key: str, trigger: str) -> None:
-    """The component of that key sends this trigger by itself: no person has pressed it."""
-    st.session_state.setdefault("beating", set()).add((key, trigger))
-
-
 def _is_beat() -> bool:
-    """Whether the newest message was sent by no person."""
-    ss = st.session_state
-    return any((ss.get(key) or {}).get(trigger) for key, trigger in ss.get("beating", ()))
+    """Whether the newest message asks for a part of the page only, as no widget does whose values are written here."""
+    context = get_script_run_ctx()
+    return context is not None and bool(context.fragment_ids_this_run)
 
 
 def half_drawn() -> bool:

@@ -110,7 +110,7 @@ def test_a_choice_made_between_a_beat_and_its_answer_is_shown(visit, late, settl
 
 
 def test_every_press_of_a_dial_counts_between_beats(visit, late, settled):
-    page, net = visit(late, path="/?net=lenet-5"), shipped.load("lenet-5")
+    page = visit(late, path="/?net=lenet-5")
     settled(page)
     for turn in range(3):
         page.locator(".st-key-dial-rank input[type=range]").focus()
