@@ -203,9 +203,7 @@ def _costs(net: Network, recipe: Recipe) -> Costs:
             items[word] = items.get(word, 0) + count
     rest = file_size(done)
     items |= {"biases and norms": rest["biases and norms"], "header": rest["header"]}
-    weights = done.weights()
-    originals = {layer.names[0]: layer.weight for layer in done.network.layers}
-    wrong = measure.total_error(originals, {name: weights[name] for name in originals})
+    wrong = measure.together(row.error for row in rows)
     sizes = stages(net, recipe, memo())
     return Costs(size_of(done), sizes["original"], sizes, items, operations(net, up_to(recipe, "rank")), operations(net.reference, Recipe()),
                  wrong.sqnr, wrong.zeros)

@@ -15,13 +15,13 @@ def show(pictures: tuple[Picture, ...]) -> None:
     """The lens on it, what it says in words, and its steps."""
     names = [p.name for p in pictures]
     state.show_focus()
-    picker, solo, free = st.columns([5, 2, 2], vertical_alignment="bottom", gap="xsmall")
-    picker.selectbox("Layer in focus", names, key="layer", on_change=state.chosen_layer)
-    layer = state.focus()
-    solo.button("Exit solo" if state.solo() == layer else "Solo", key="solo.switch", on_click=state.switch_solo, args=(layer,), width="stretch",
-                icon=":material/headphones:", help="Show this layer compressed and all others as trained. The recipe stays as it is.")
-    free.button("Unpin", key="unpin", on_click=_unpin, args=(layer,), disabled=state.recipe().override(layer) is None, width="stretch",
-                icon=":material/keep_off:", help="Let this layer follow the dials again.")
+    with st.container(horizontal=True, vertical_alignment="bottom", gap="xsmall"):
+        st.selectbox("Layer in focus", names, key="layer", on_change=state.chosen_layer)
+        layer = state.focus()
+        st.button("Exit solo" if state.solo() == layer else "Solo", key="solo.switch", on_click=state.switch_solo, args=(layer,),
+                  icon=":material/headphones:", help="Show this layer compressed and all others as trained. The recipe stays as it is.")
+        st.button("Unpin", key="unpin", on_click=_unpin, args=(layer,), disabled=state.recipe().override(layer) is None,
+                  icon=":material/keep_off:", help="Let this layer follow the dials again.")
     p = pictures[names.index(layer)]
     _lens(layer)
     exact = "exact" if p.sqnr == float("inf") else f"{p.sqnr:.1f} dB SQNR"

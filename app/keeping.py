@@ -19,10 +19,10 @@ def steps() -> None:
     past, future = state.history().past, state.history().future
     st.button(words.short(past[-1].words, 26) if past else "Undo", key="undo", icon=":material/undo:", on_click=state.undo, disabled=not past,
               width="stretch", shortcut="Alt+Z", help=f"Take back: {past[-1].words}. Alt+Z" if past else "Nothing to take back yet.")
-    left, right = st.columns(2, gap="small")
-    left.button("Redo", key="redo", icon=":material/redo:", on_click=state.redo, disabled=not future, width="stretch", shortcut="Alt+Y",
-                help=f"Do again: {future[-1].words}. Alt+Y" if future else "Nothing to do again.")
-    right.button("Reset", key="reset", on_click=state.reset, width="stretch", help="Back to what this network opens with. Snapshots are kept.")
+    with st.container(horizontal=True, gap="small"):
+        st.button("Redo", key="redo", icon=":material/redo:", on_click=state.redo, disabled=not future, width="stretch", shortcut="Alt+Y",
+                  help=f"Do again: {future[-1].words}. Alt+Y" if future else "Nothing to do again.")
+        st.button("Reset", key="reset", on_click=state.reset, width="stretch", help="Back to what this network opens with. Snapshots are kept.")
 
 
 def presets() -> None:

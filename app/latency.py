@@ -29,12 +29,12 @@ def show() -> None:
 
     mine = job is not None and job.key == key
     running = mine and job.running
-    left, right = st.columns([3, 1], vertical_alignment="center", gap="small")
-    left.markdown(_told(job, mine, running))
-    if running:
-        right.button("Stop", key="latency.stop", on_click=job.stop, width="stretch")
-    else:
-        right.button("Measure again" if mine else "Measure latency", key="latency.begin", on_click=begin, width="stretch", help=HELP)
+    with st.container(key="latency", horizontal=True, vertical_alignment="center", gap="small"):
+        st.markdown(_told(job, mine, running), width="stretch")
+        if running:
+            st.button("Stop", key="latency.stop", on_click=job.stop)
+        else:
+            st.button("Measure again" if mine else "Measure latency", key="latency.begin", on_click=begin, help=HELP)
     tick(running, time.monotonic_ns() % 10**9, 300, key="latency.tick")
 
 

@@ -31,16 +31,16 @@ STYLE = """<style>
 .st-key-cards [data-testid="stMetricDelta"] {font-size: .8rem}
 .st-key-cards [data-testid="stMetric"] > div {padding: .8rem}
 .st-key-badges [data-testid="stMetric"] > div {padding: .6rem}
+.st-key-cards > [data-testid="stElementContainer"] {flex: 8 1 9rem}  /* of no width that hangs on what is told */
+.st-key-cards > [data-testid="stElementContainer"]:nth-child(3) {flex: 10 1 11rem}
 @media (max-width: 75rem) {
-    .st-key-cards [data-testid="stColumn"] {min-width: 11rem; flex: 1 1 11rem}
+    .st-key-cards > [data-testid="stElementContainer"] {flex-basis: 11rem}
     .st-key-claim {min-height: 4.8rem}
-    .st-key-solo-switch [data-testid="stIconMaterial"], .st-key-unpin [data-testid="stIconMaterial"] {display: none}
-    .st-key-solo-switch button, .st-key-unpin button {padding: .25rem .4rem}
 }
 @media (max-width: 30rem) {.st-key-claim {min-height: 9.6rem}}
 @media (max-width: 40rem) {
-    .st-key-cards [data-testid="stColumn"] {min-width: calc(50% - .5rem); flex: 1 1 calc(50% - .5rem)}
-    .st-key-cards [data-testid="stColumn"]:nth-child(3) {min-width: 100%}
+    .st-key-cards > [data-testid="stElementContainer"] {flex-basis: calc(50% - .5rem)}
+    .st-key-cards > [data-testid="stElementContainer"]:nth-child(3) {flex-basis: 100%}
 }
 </style>"""  # keys are named in the buttons' help; shown in them they leave no room for words
 PRESENTER = """<style>

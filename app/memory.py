@@ -29,8 +29,9 @@ class Bounded(MutableMapping[Any, Any]):
 
     def __setitem__(self, key: Any, value: Any) -> None:
         with self._lock:
-            self._held += weigh(value) - self._rows.pop(key, (None, 0))[1]
-            self._rows[key] = value, weigh(value)
+            weight = weigh(value)
+            self._held += weight - self._rows.pop(key, (None, 0))[1]
+            self._rows[key] = value, weight
             while self._held > self._limit and len(self._rows) > 1:
                 self._held -= self._rows.popitem(last=False)[1][1]
 

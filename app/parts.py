@@ -86,19 +86,16 @@ def results() -> None:
     claim = words.sentence(_start(), costs.file_bytes, costs.original_bytes, told)
     with st.container(key="claim"):
         st.markdown(claim if told or job is None else f"{claim} {_pending(job)}")
-    with st.container(key="cards"):
-        size, accuracy, flips, operations, error = st.columns([8, 8, 10, 7, 6.5], gap="xsmall")
-    size.metric("Size of the file", words.size(costs.file_bytes), words.smaller(costs.file_bytes, costs.original_bytes), **CARD)
-    with accuracy:
+    with st.container(key="cards", horizontal=True, gap="xsmall"):
+        st.metric("Size of the file", words.size(costs.file_bytes), words.smaller(costs.file_bytes, costs.original_bytes), **CARD)
         accuracy_card(job, progress)
-    with flips:
         _flips(progress)
-    if costs.multiply_adds is not None:
-        saved = costs.multiply_adds / costs.original_multiply_adds - 1
-        operations.metric("Multiply-adds", words.many(costs.multiply_adds), f"{100 * saved:+.0f} %".replace("-", "−") if saved else "as before",
-                          help=words.FOOTNOTE, **CARD)
-    error.metric("Weight error", "exact" if costs.sqnr == float("inf") else f"{decibels(costs.sqnr)} dB", f"{words.share(costs.zeros, 0)} zero",
-                 help="SQNR, signal to noise of all weights together: 6 dB is about one bit. Higher is closer to the original.", **CARD)
+        if costs.multiply_adds is not None:
+            saved = costs.multiply_adds / costs.original_multiply_adds - 1
+            st.metric("Multiply-adds", words.many(costs.multiply_adds), f"{100 * saved:+.0f} %".replace("-", "−") if saved else "as before",
+                      help=words.FOOTNOTE, **CARD)
+        st.metric("Weight error", "exact" if costs.sqnr == float("inf") else f"{decibels(costs.sqnr)} dB", f"{words.share(costs.zeros, 0)} zero",
+                  help="SQNR, signal to noise of all weights together: 6 dB is about one bit. Higher is closer to the original.", **CARD)
     if said := words.passed_over(compute.compressed(net, recipe).refused):
         st.markdown(f":small[{said}]")
     for note in compute.compressed(net, recipe).notes:

@@ -24,13 +24,22 @@ class Picture(NamedTuple):
     edges: np.ndarray  # (bins + 1,)
     before: np.ndarray  # (bins,)
     after: np.ndarray  # (bins,), entries that are zero left out
-    zeros: float
     threshold: float | None  # the magnitude that separates what was removed from what was kept, where one does
     bytes_before: int
     bytes_after: int
-    sqnr: float
+    error: measure.Error
     items: dict[str, int]
     refused: tuple[str, ...]
+
+    @property
+    def zeros(self) -> float:
+        """The share of weights that are zero."""
+        return self.error.zeros
+
+    @property
+    def sqnr(self) -> float:
+        """Signal to quantisation noise, in decibels; infinite where nothing changed."""
+        return self.error.sqnr
 
 
 class Outline(NamedTuple):
@@ -53,8 +62,8 @@ def picture(layer: Layer, chain: tuple[Step, ...], form: Encoded, refused: tuple
     wrong, most = measure.error(weight, decoded), float(drawn.edges[-1])
     after = _counts(decoded.clamp(-most, most), most)
     zero = int(_counts(torch.zeros(1), most).argmax())  # an edge between two bins: rounding decides to which it counts
-    after[zero] -= round(wrong.zeros * decoded.numel())
-    return Picture(layer.name, layer.kind, weight.numel(), chain, *drawn, after, wrong.zeros, cut, 4 * weight.numel(), form.nbytes, wrong.sqnr,
+    after[zero] -= wrong.zeroed
+    return Picture(layer.name, layer.kind, weight.numel(), chain, *drawn, after, cut, 4 * weight.numel(), form.nbytes, wrong,
                    measure.itemised(form), refused)
 
 
@@ -65,5 +74,5 @@ def _counts(values: Tensor, most: float) -> np.ndarray:
 def _cut(before: Tensor, after: Tensor) -> float | None:
     """The magnitude up to which all weights were removed and above which all were kept; None where there is none."""
     size, there = before.abs(), after != 0
-    largest = float(size.masked_fill(there, 0.0).max())
-    return largest if largest and float(size.masked_fill(~there, torch.inf).min()) >= largest else None
+    largest = float((size * ~there).max())
+    return largest if largest and not bool(((size < largest) & there).any()) else None

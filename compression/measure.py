@@ -1,6 +1,7 @@
 """What a network costs: bytes by item, multiply-adds, time, and how far its weights moved."""
 
 import copy
+import math
 import platform
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -8,6 +9,7 @@ from pathlib import Path
 from statistics import median
 from typing import NamedTuple
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
@@ -92,30 +94,56 @@ _PIECE = 1 << 20  # weights at a time, so that what is in between stays small wh
 
 
 class Error(NamedTuple):
-    """How far a stored weight is from the original."""
+    """How far stored weights Ŵ are from the originals W. Those of several weights add up to that of all together."""
 
-    relative: float  # ‖W − Ŵ‖ / ‖W‖
-    sqnr: float  # 10 log10(‖W‖² / ‖W − Ŵ‖²), decibels; infinite when equal
-    zeros: float  # share of entries that are zero after decoding
+    signal: float  # ‖W‖²
+    noise: float  # ‖W − Ŵ‖²
+    zeroed: int  # entries that are zero after decoding
+    count: int
+
+    @property
+    def relative(self) -> float:
+        """‖W − Ŵ‖ / ‖W‖."""
+        return self._ratio**0.5
+
+    @property
+    def sqnr(self) -> float:
+        """10 log10(‖W‖² / ‖W − Ŵ‖²), decibels; infinite when equal."""
+        return -10 * math.log10(self._ratio) if self._ratio else math.inf
+
+    @property
+    def zeros(self) -> float:
+        """The share of entries that are zero after decoding."""
+        return self.zeroed / max(self.count, 1)
+
+    @property
+    def _ratio(self) -> float:
+        return self.noise / self.signal if self.signal else 0.0
 
 
 def error(weight: Tensor, decoded: Tensor) -> Error:
     """Signal to quantisation-noise ratio and relative error of one weight."""
-    return total_error({"": weight}, {"": decoded})
+    signal = noise = 0.0
+    zeroed = 0
+    for w, d in zip(weight.flatten().split(_PIECE), decoded.flatten().split(_PIECE)):
+        signal += float(w.square().sum(dtype=torch.float64))
+        noise += 0.0 if decoded is weight else float((w - d).square_().sum(dtype=torch.float64))
+        zeroed += w.numel() - int(np.count_nonzero(d.numpy()))  # a seventh of the time that torch takes
+    return Error(signal, noise, zeroed, weight.numel())
+
+
+def together(errors: Iterable[Error]) -> Error:
+    """The error of several weights as one.
+
+    >>> together([Error(3.0, 0.0, 1, 2), Error(1.0, 1.0, 1, 2)]).relative
+    0.5
+    """
+    return Error(*map(sum, zip(Error(0.0, 0.0, 0, 0), *errors)))
 
 
 def total_error(weights: Mapping[str, Tensor], decoded: Mapping[str, Tensor]) -> Error:
-    """The same over all weights together."""
-    noise = signal = 0.0
-    zeros = count = 0
-    for name, whole in weights.items():
-        for w, d in zip(whole.flatten().split(_PIECE), decoded[name].flatten().split(_PIECE)):
-            signal += float(w.square().sum(dtype=torch.float64))
-            noise += 0.0 if decoded[name] is whole else float((w - d).square_().sum(dtype=torch.float64))
-            zeros += w.numel() - int(torch.count_nonzero(d))
-        count += whole.numel()
-    ratio = noise / signal if signal else 0.0
-    return Error(ratio**0.5, float("inf") if ratio == 0 else -10 * float(torch.tensor(ratio).log10()), zeros / max(count, 1))
+    """The error of all weights together."""
+    return together(error(whole, decoded[name]) for name, whole in weights.items())
 
 
 WORDS = {

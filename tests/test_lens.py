@@ -259,7 +259,6 @@ def test_a_page_gets_what_is_quick_at_once_and_a_job_finds_the_rest(monkeypatch)
     net = network("small", "Small", nn.Sequential(nn.Linear(50, 40)))
     steps = settings(Recipe((PRUNED,)), "0")
     first = work.find(net, "0", steps, "someone.lens", ("sparsity",))
-    monkeypatch.setattr(work, "BESIDE", 300.0)
     assert all(r.known for r in first.tables.ladder("sparsity").rungs)
     found = first
     while found.busy:

@@ -5,12 +5,12 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 from app import compute, jobs
+from app.dials import DIALS
 from app.lens.steps import Steps
 from app.lens.tables import Tables, once, tables
 from compression.network import Network
 
-AT_ONCE = 0.03  # seconds that a page looks for rungs of the dials on screen before the rest goes to a job
-BESIDE = 0.01  # the same once those are known and only other dials are left
+AT_ONCE = 0.03  # seconds that a page looks for rungs of the dials on screen; the rest, and those of other dials, go to a job
 
 
 class Found(NamedTuple):
@@ -33,7 +33,7 @@ def find(net: Network, layer: str, steps: Steps, owner: str, asked: Sequence[str
     seen, start = None, time.monotonic()
     for new in work:
         seen = new or seen
-        if new is None or time.monotonic() - start > (BESIDE if _known(new, asked) else AT_ONCE):
+        if new is None or time.monotonic() - start > AT_ONCE or (_known(new, asked) and not _known(new, DIALS)):
             break
     else:
         jobs.long.drop(owner)

@@ -20,11 +20,11 @@ def mirror() -> None:
 def astray() -> list[tuple[str, Any]]:
     """The widgets that show something else than the session holds, and what it holds: a late beat may bring old values after a press."""
     ss = st.session_state
-    return [(widget, value) for widget, value in _held() if widget in ss and ss[widget] != value]
+    return [(widget, value) for widget, value in _held() if ss.get(widget, value) != value]
 
 
 def _held() -> Iterator[tuple[str, Any]]:
-    ss = st.session_state
+    ss, now = st.session_state, recipe()
     yield from (("pick", ss.net), ("judge", ss.split), ("layer", ss.focus), ("preset", ss.get("preset.shown")))
     for which in DIALS:
         chosen = dial_step(which)
@@ -32,13 +32,13 @@ def _held() -> Iterator[tuple[str, Any]]:
         for name, value in chosen.knobs:
             yield key(which, chosen.method, name), value
     for name, declared in rewrites().items():
-        chosen = next((s for s in recipe().first if s.method == name), None)
+        chosen = next((s for s in now.first if s.method == name), None)
         yield f"first.{name}", chosen is not None
         for knob in declared.knobs:
             yield f"first.{name}.{knob.name}", chosen[knob.name] if chosen else knob.default
     for name in repairs():
-        yield f"repair.{name}", name in recipe().repairs
-    yield "huffman", any(dial(s.method) == "coding" for s in recipe().default)
+        yield f"repair.{name}", name in now.repairs
+    yield "huffman", any(dial(s.method) == "coding" for s in now.default)
 
 
 def key(which: str, name: str, knob: str) -> str:
