@@ -35,9 +35,14 @@ def size_of(compressed: Compressed) -> int:
 def stages(network: Network, recipe: Recipe, memo: Memo | None = None) -> dict[str, int]:
     """File bytes of the untouched network and after each kind of step, in order. The last is the recipe's own."""
     memo = {} if memo is None else memo  # each stage begins with what the one before it came to
-    sizes = {"original": size_of(compress(network.reference, Recipe(), memo))}
+    before = compress(network.reference, Recipe(), memo)
+    size = size_of(before)
+    sizes = {"original": size}
     for which, words in STAGES.items():
-        sizes[words] = size_of(compress(network, up_to(recipe, which), memo))
+        now = compress(network, up_to(recipe, which), memo)
+        if now.network is not before.network or any(form is not before.encoded[name] for name, form in now.encoded.items()):
+            size = size_of(now)
+        sizes[words], before = size, now
     return sizes
 
 

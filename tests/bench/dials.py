@@ -173,6 +173,19 @@ def server() -> dict[str, dict[str, float]]:
     return found
 
 
+def middles(found) -> dict[str, int]:
+    """Medians over all presses of all dials."""
+    return {name: round(statistics.median([t for rows in found.values() for t in rows[what]]))
+            for name, what in (("release_to_repaint_ms", "both"), ("first_accuracy_ms", "accuracy"))}
+
+
+def table(title, found) -> None:
+    print(f"{title:24}{'median':>9}{'p95':>9}{'min':>9}{'presses':>9}")
+    for dial, rows in found.items():
+        for what, times in rows.items():
+            print(f"{dial + ' → ' + what:24}{statistics.median(times):9.0f}{p95(times):9.0f}{min(times):9.0f}{len(times):9}")
+
+
 def p95(times) -> float:
     return sorted(times)[max(0, -(-len(times) * 95 // 100) - 1)]
 
@@ -180,20 +193,23 @@ def p95(times) -> float:
 def main() -> None:
     ask = argparse.ArgumentParser()
     ask.add_argument("--quick", action="store_true", help="5 presses of each dial")
-    ask.add_argument("--training", action="store_true", help="while two other people train on the same server")
+    ask.add_argument("--training", action="store_true", help="after that the same while two other people train on the server, and how many times longer it takes")
     ask.add_argument("--server-only", action="store_true", help="no browser")
     asked = ask.parse_args()
     result: dict[str, object] = {"load_average_before": os.getloadavg()[0]}
+    presses = 5 if asked.quick else 20
     if not asked.server_only:
-        found = browser(5 if asked.quick else 20, asked.training)
-        print(f"{'LeNet-5, ms':24}{'median':>9}{'p95':>9}{'min':>9}{'presses':>9}")
-        for dial, rows in found.items():
-            for what, times in rows.items():
-                print(f"{dial + ' → ' + what:24}{statistics.median(times):9.0f}{p95(times):9.0f}{min(times):9.0f}{len(times):9}")
-        result["release_to_repaint_ms"] = round(statistics.median([t for rows in found.values() for t in rows["both"]]))
-        result["first_accuracy_ms"] = round(statistics.median([t for rows in found.values() for t in rows["accuracy"]]))
+        found = browser(presses)
+        table("LeNet-5, ms", found)
+        result |= middles(found)
         result["dials"] = {dial: {what: {"median": round(statistics.median(t)), "p95": round(p95(t)), "min": round(min(t))}
                                   for what, t in rows.items()} for dial, rows in found.items()}
+    if asked.training and not asked.server_only:
+        found = browser(presses, training=True)
+        table("while two train, ms", found)
+        result["while_two_train"] = middles(found)
+        result["times_idle"] = {name: round(took / result[name], 2) for name, took in middles(found).items()}
+        print(f"\nwhile two train, times idle: {result['times_idle']}, target 2 at most")
     result["server_cpu_ms"] = server()
     print(f"\n{'server, CPU ms a move':24}{'sparsity':>9}{'bits':>9}{'rank':>9}")
     for name, row in result["server_cpu_ms"].items():
