@@ -16,7 +16,6 @@ import json
 import os
 import sys
 import tempfile
-import threading
 import time
 from collections import deque
 from pathlib import Path
@@ -28,12 +27,14 @@ from torch.utils.flop_counter import FlopCounterMode
 
 sys.path[:0] = [str(Path(__file__).parents[2])]
 from peak import peak  # noqa: E402
+from plain_way import best_batch, cpu, plain_scan, two_threads  # noqa: E402
 
+from compression.crew import LOOKED_AT  # noqa: E402
 from compression.engine import sampling, scan  # noqa: E402
 from compression.engine.answers import Answers  # noqa: E402
 from compression.engine.choose import choose  # noqa: E402
 from compression.engine.grid import Bank, full, table  # noqa: E402
-from compression.engine.plain import Pairs, installed, skeleton  # noqa: E402
+from compression.engine.plain import Pairs, skeleton  # noqa: E402
 from compression.engine.sampling import Counts, Tolerance  # noqa: E402
 from compression.recipe import step  # noqa: E402
 from compression.zoo import shipped  # noqa: E402
@@ -42,35 +43,11 @@ LEVELS = [step("pruning.magnitude", sparsity=s) for s in (0.3, 0.5, 0.7, 0.8, 0.
 LEVELS += [step("quantization.uniform", bits=b, symmetric=True, per="tensor") for b in (8, 6, 5, 4, 3, 2)]
 TOLERANCES = {"tolerant": Tolerance(0.01, 0.1), "half_point": Tolerance(0.005, 0.1), "half_point_flat": Tolerance(0.005, 0.0)}
 TARGETS = {"exact": {"lenet-5": 3, "resnet-20": 3, "vit": 2, "char-gpt": 2}, "tolerant": {"lenet-5": 20, "resnet-20": 30, "vit": 15},
-           "half_point": dict.fromkeys(("lenet-5", "resnet-20", "vit"), 12), "half_point_flat": dict.fromkeys(("lenet-5", "resnet-20", "vit"), 6)}
+           "half_point": dict.fromkeys(("lenet-5", "resnet-20", "vit"), 12), "half_point_flat": dict.fromkeys(("lenet-5", "resnet-20", "vit"), 6),
+           "first_picture": dict.fromkeys(("lenet-5", "resnet-20", "vit", "char-gpt"), 100)}
+TEXTS = 120  # windows that tell the true drops of a text model
 LAST = ("exact", "tolerant", "half_point", "coverage", "disagreements", "share_of_peak", "bound", "bound_bfloat16", "half_point_flat",
-        "first_picture", "spearman", "exact_two_threads_wall")
-
-
-def cpu(function, *arguments):
-    start = time.process_time()
-    result = function(*arguments)
-    return time.process_time() - start, result
-
-
-def plain_scan(module, weights, x, batch):
-    """(cells, n, ...) answers, the whole network asked for each."""
-    found = []
-    with torch.inference_mode():
-        for w in weights:
-            with installed(module, w):
-                found.append(torch.cat([module(part).argmax(-1) for part in x.split(batch)]))
-    return torch.stack(found)
-
-
-def best_batch(module, x):
-    speed = {}
-    with torch.inference_mode():
-        for _ in range(3):
-            for b in (16, 32, 64, 128, 256) if x.ndim > 2 else (8, 16, 32):
-                t, _ = cpu(module, x[:b])
-                speed.setdefault(b, []).append(t / min(b, len(x)))
-    return min(speed, key=lambda b: sorted(speed[b])[1])
+        "first_picture", "spearman", "spearman_on_page", "exact_two_threads_wall")
 
 
 def needed(net, engine, x):
@@ -91,17 +68,6 @@ def needed(net, engine, x):
     parts = [count(engine.changed, record, Pairs([dict.fromkeys(layer.names, layer.weight)])) for layer in net.layers]
     whole = true.get_total_flops()
     return whole, whole * float(np.mean(parts)) / seen
-
-
-def two_threads(work, items):
-    """Wall seconds of work(item) with each item in a thread of its own."""
-    threads = [threading.Thread(target=work, args=item) for item in items]
-    start = time.perf_counter()
-    for t in threads:
-        t.start()
-    for t in threads:
-        t.join()
-    return time.perf_counter() - start
 
 
 def simulate(differences, margins, tolerance, seed, unit):
@@ -136,6 +102,12 @@ def truth_of(name, fast, bank, data, rows, batch, folder):
         np.savez_compressed(file, d=d.reshape(*d.shape[:2], -1).mean(2).astype(np.float32), margins=first.margins, rows=rows.numpy())
     held = np.load(file)
     return held["d"].astype(float), held["margins"], held["rows"]
+
+
+def alike(ranked, on_page, truth):
+    """Spearman's correlation of both rankings with the true drops (cells,)."""
+    return {key: float(spearmanr(list(which.values()), truth[list(which)]).statistic)
+            for key, which in (("spearman", ranked), ("spearman_on_page", on_page))}
 
 
 def bench(name, asked):
@@ -186,15 +158,21 @@ def bench(name, asked):
         slow = two_threads(lambda m, h: plain_scan(m, weights, h, batch), list(zip(modules, half)))
         soon = two_threads(lambda f, h: list(full(f, bank, h, torch.arange(len(h)), batch)), list(zip(twins, half)))
         found |= dict(exact_two_threads_wall=slow / soon)
-    pool = net.data["train"].inputs[: 256 if data.kind != "text" else 32]
-    seconds, ranked = cpu(lambda: dict(scan.ranking(fast, bank, pool[scan.unsure(fast, pool)], 0.7)))
+    few = LOOKED_AT if data.kind != "text" else LOOKED_AT // 4
+    teach = net.data["train"].inputs
+    seconds, ranked = cpu(lambda: dict(scan.ranking(fast, bank, teach[: 8 * few][scan.unsure(fast, teach[: 8 * few], few)], 0.7)))
     found |= dict(first_picture=plain / (seconds + setup + packing), first_picture_ms=seconds * 1e3)
-    if asked.exact_only or data.kind == "text":  # whose full grid, the truth for the other scans, would take most of an hour
+    on_page = dict(scan.ranking(fast, bank, teach[:few]))  # what Sensitivity shows first, whose divergences Budget adds up
+    if asked.exact_only:
         return found | dict(suffix_share=suffix / whole)
+    if data.kind == "text":  # whose full grid, the truth for the other scans, would take most of an hour
+        n = min(n, TEXTS)
     rows = torch.randperm(len(data), generator=torch.Generator().manual_seed(1))[: min(asked.truth_examples, n)]
     differences, margins, _ = truth_of(name, fast, bank, data, rows, batch, asked.truth)
     truth, places = differences.mean(1), [i for c in bank.measured.values() for i in c]
-    found |= dict(spearman=float(spearmanr([ranked[i] for i in places], truth[places]).statistic), truth_examples=differences.shape[1])
+    found |= dict(truth_examples=differences.shape[1]) | alike(ranked, on_page, truth)
+    if data.kind == "text":
+        return found | dict(suffix_share=suffix / whole)
     spent, first = cpu(scan.original, fast, data.inputs[:n], batch)
     spent, state, covered = spent + setup + packing, None, []
     passes = {"distiller: all examples for each cell (sensitivity.py)": cells * n,
