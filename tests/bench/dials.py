@@ -193,7 +193,7 @@ def p95(times) -> float:
 def main() -> None:
     ask = argparse.ArgumentParser()
     ask.add_argument("--quick", action="store_true", help="5 presses of each dial")
-    ask.add_argument("--training", action="store_true", help="after that while two other people train on the server, and how many times longer it takes")
+    ask.add_argument("--training", action="store_true", help="after that while two other people train, and how many times longer it takes")
     ask.add_argument("--server-only", action="store_true", help="no browser")
     asked = ask.parse_args()
     result: dict[str, object] = {"load_average_before": os.getloadavg()[0]}
