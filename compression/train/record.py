@@ -51,7 +51,8 @@ def judged(run: Run) -> dict[str, Any]:
 
 
 def _told(q: Quality) -> dict[str, Any]:
-    return {"accuracy": q.accuracy.value, "low": q.accuracy.low, "high": q.accuracy.high, "original": q.original.value, "n": q.n}
+    return {"accuracy": round(q.accuracy.value, 6), "low": round(q.accuracy.low, 6), "high": round(q.accuracy.high, 6),
+            "original": round(q.original.value, 6), "n": q.n}
 
 
 def recorded(name: str, seeds: list[int]) -> Iterator[dict[str, Any]]:
@@ -66,7 +67,8 @@ def recorded(name: str, seeds: list[int]) -> Iterator[dict[str, Any]]:
             log.info("%s %s seed %d: %.0f s", name, setting, seed, time.process_time() - begun)
             for run in last.runs:
                 row = runs.setdefault(run.title, {"title": run.title, "control": run.control, "seeds": []})
-                points = [[p.step, round(p.seconds, 2), p.loss if p.loss == p.loss else None, p.accuracy, dict(p.traced)] for p in run.points]
+                points = [[p.step, round(p.seconds, 2), float(f"{p.loss:.5g}") if p.loss == p.loss else None, round(p.accuracy, 6),
+                           {name: round(x, 4) for name, x in p.traced.items()}] for p in run.points]
                 row["seeds"].append({"seed": seed, "points": points, **judged(run)})
         yield {"setting": setting, "recipe": json.loads(to_json(recipe)), "watched": last.watched, "runs": list(runs.values())}
 
