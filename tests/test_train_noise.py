@@ -6,7 +6,7 @@ from training import holds, kept, last
 
 from compression.recipe import Recipe
 from compression.train.procedure import Task
-from compression.train.sparse import bayesian, hard_concrete, masked, soft_sharing, variational
+from compression.train.sparse import bayesian, hard_concrete, masked, soft_sharing, variational, vibnet
 from compression.zoo import shipped
 
 
@@ -87,3 +87,60 @@ def test_weights_gather_and_are_stored_as_a_few_values(task):
     dial = gathered.picture
     assert len(dial.settings) == len(gathered.points) == len(dial.bars) and dial.settings[0] == "0" and dial.settings[-1] == str(gathered.steps)
     assert float(dial.bars[-1].sum()) == pytest.approx(100, abs=1)
+
+
+def test_the_price_of_a_gate_by_hand():
+    """log(1 + mu² / sigma²): mean 3 and variance 3 is log 4, mean 1 and variance 1 is log 2."""
+    log_alpha = torch.tensor([3 / 9, 1.0]).log()
+    assert vibnet.penalty(log_alpha).tolist() == pytest.approx([1.3862944, 0.6931472])
+
+
+def bottleneck(**given):
+    part = vibnet.Bottleneck(torch.tensor([[1.0, 2.0, 3.0, 4.0], [5.0, 6.0, 7.0, 8.0]]), 2, 0, **given)  # two inputs of each unit
+    with torch.no_grad():
+        part.mean.copy_(torch.tensor([2.0, 1.0]))
+        part.loud.copy_(torch.tensor([-3.0, 1.0]) / vibnet.GAIN)
+    return part
+
+
+def test_a_shut_gate_takes_what_reads_its_unit_and_what_makes_it():
+    part = bottleneck()
+    assert part.log_alpha().tolist() == pytest.approx([-3 - 2 * 0.6931472, 1.0]) and part.open.tolist() == [True, False]
+    assert torch.equal(part(), part.full) and part.eval()().tolist() == [[2.0, 4.0, 0.0, 0.0], [10.0, 12.0, 0.0, 0.0]]
+    assert torch.equal(part.form().decode(), part().detach())
+    feeder = vibnet.Bottleneck(torch.ones(2, 3), 3, 0, part).eval()
+    assert feeder().tolist() == [[1.0, 1.0, 1.0], [0.0, 0.0, 0.0]] and "readers" not in dict(feeder.named_modules())
+
+
+def test_gates_are_drawn_for_each_example_around_their_mean():
+    part = bottleneck()
+    torch.manual_seed(0)
+    seen = part.noisy(torch.ones(100_000, 4))
+    assert torch.equal(seen[:, 0], seen[:, 1]) and torch.equal(seen[:, 2], seen[:, 3]), "one gate for each unit"
+    assert seen.mean(0)[::2].tolist() == pytest.approx([2.0, 1.0], abs=0.02)
+    assert seen.var(0)[::2].tolist() == pytest.approx([torch.tensor(-3.0).exp().item(), torch.tensor(1.0).exp().item()], rel=0.02)
+    kernel = vibnet.Bottleneck(torch.ones(3, 2, 5, 5), 2, 0)
+    assert kernel.noisy(torch.ones(4, 2, 6, 6)).flatten(2).std(2).max() == 0, "a channel has one gate at all places"
+
+
+def test_a_unit_behind_a_flattening_is_its_channel():
+    net = shipped.load("lenet-5")
+    assert vibnet.fed(net) == {"conv2": "conv1", "fc1": "conv2", "fc2": "fc1"}
+    assert vibnet.counts(net) == {"conv1": 1, "conv2": 20, "fc1": 50, "fc2": 500}
+    kept = vibnet.both(net.layer("fc1").weight, torch.arange(50) < 49, None)
+    assert not kept[:, -16:].any() and kept[:, :-16].all()
+
+
+def test_units_that_tell_nothing_go_and_as_many_by_magnitude_beside(task):
+    own, control = last("sparse.vibnet", task, gamma=3e-3, epochs=10).runs
+    assert own.points[0].traced[vibnet.LEFT] == 100 > own.points[-1].traced[vibnet.LEFT]
+    assert own.best is own.points[-1] and holds(task, own) < 19_000
+    holds(task, control)
+    for run in (own, control):
+        fc1, fc2 = (layer.weight for layer in run.trained.network.layers if layer.weight.ndim > 1)
+        assert torch.equal((fc2 == 0).all(0), (fc1 == 0).all(1)) and bool((fc1 == 0).all(0).any())
+        units = int((fc1 != 0).any(0).sum()) + int((fc2 != 0).any(0).sum())
+        assert 100 * units / 128 == pytest.approx(own.points[-1].traced[vibnet.LEFT])
+    dial = own.picture
+    assert dial.told[dial.begins] == f"{own.points[-1].traced[vibnet.LEFT]:.3g} % of the units left, {100 * own.best.accuracy:.1f} % right"
+    assert last("sparse.vibnet", task, gamma=3e-3, epochs=10).runs[0].trained.network.digest == own.trained.network.digest

@@ -75,14 +75,14 @@ def cuts(model: Made) -> dict[str, float]:
     return {LEFT: 100 * float((each < makers(model)[0].threshold).float().mean())}
 
 
-def dial(model: Made, watch: Data) -> Dial:
-    """Log alpha of all weights, and for every threshold what is left and how it answers: measured, without training again."""
+def dial(model: Made, watch: Data, what: str = "weights") -> Dial:
+    """Log alpha of all weights, or units, and for every threshold what is left and how it answers: measured, without training again."""
     each, own = torch.cat([m.log_alpha().detach().flatten() for m in makers(model)]), makers(model)[0].threshold
     counts, told = torch.histogram(each, EDGES).hist, []
     for threshold in THRESHOLDS:
         for maker in makers(model):
             maker.threshold = threshold
-        told.append(f"{100 * float((each < threshold).float().mean()):.3g} % of the weights left, {100 * accuracy(model, watch):.1f} % right")
+        told.append(f"{100 * float((each < threshold).float().mean()):.3g} % of the {what} left, {100 * accuracy(model, watch):.1f} % right")
     for maker in makers(model):
         maker.threshold = own
     return Dial("Where can the cut lie?", "Kept: log α below", tuple(map(str, THRESHOLDS)), THRESHOLDS.index(own), tuple(told),
