@@ -10,7 +10,7 @@ import argparse
 import json
 import logging
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -23,11 +23,12 @@ from compression.recipe import Recipe, to_json
 from compression.registry import procedures
 from compression.score import score
 from compression.train.procedure import Procedure, Task
-from compression.train.progress import Progress, Run
+from compression.train.progress import Point, Progress, Run
 from compression.zoo import shipped
 from compression.zoo.data import ASSETS
 
 STUDIES = ASSETS / "studies"
+CURVE = 21  # points of a recorded curve at most
 log = logging.getLogger("record")
 
 
@@ -55,6 +56,16 @@ def _told(q: Quality) -> dict[str, Any]:
             "original": round(q.original.value, 6), "n": q.n}
 
 
+def thinned(points: Sequence[Point]) -> list[Point]:
+    """A curve's first and last point, and as many between, evenly apart, as are kept.
+
+    >>> [p.step for p in thinned([Point(i, 0.0, 0.0, 0.0) for i in range(42)])][-3:]
+    [36, 39, 41]
+    """
+    apart = max(1, -(-(len(points) - 1) // (CURVE - 1)))
+    return [p for i, p in enumerate(points) if i % apart == 0 or i == len(points) - 1]
+
+
 def recorded(name: str, seeds: list[int]) -> Iterator[dict[str, Any]]:
     """One row for each setting of a procedure's study."""
     procedure = procedures()[name]
@@ -68,7 +79,7 @@ def recorded(name: str, seeds: list[int]) -> Iterator[dict[str, Any]]:
             for run in last.runs:
                 row = runs.setdefault(run.title, {"title": run.title, "control": run.control, "seeds": []})
                 points = [[p.step, round(p.seconds, 2), float(f"{p.loss:.5g}") if p.loss == p.loss else None, round(p.accuracy, 6),
-                           {name: round(x, 4) for name, x in p.traced.items()}] for p in run.points]
+                           {name: round(x, 4) for name, x in p.traced.items()}] for p in thinned(run.points)]
                 row["seeds"].append({"seed": seed, "points": points, **judged(run)})
         yield {"setting": setting, "recipe": json.loads(to_json(recipe)), "watched": last.watched, "runs": list(runs.values())}
 
