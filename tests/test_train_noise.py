@@ -2,8 +2,10 @@
 
 import pytest
 import torch
+from torch import nn
 from training import holds, kept, last
 
+from compression.network import network
 from compression.recipe import Recipe
 from compression.train.procedure import Task
 from compression.train.sparse import bayesian, hard_concrete, masked, soft_sharing, variational, vibnet
@@ -129,6 +131,19 @@ def test_a_unit_behind_a_flattening_is_its_channel():
     assert vibnet.counts(net) == {"conv1": 1, "conv2": 20, "fc1": 50, "fc2": 500}
     kept = vibnet.both(net.layer("fc1").weight, torch.arange(50) < 49, None)
     assert not kept[:, -16:].any() and kept[:, :-16].all()
+
+
+def test_a_weight_that_is_used_past_its_module_gets_no_gates():
+    class Past(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.first, self.second = nn.Linear(64, 5), nn.Linear(5, 10)
+
+        def forward(self, inputs):
+            return self.second(nn.functional.linear(inputs.flatten(1), self.first.weight).relu())
+
+    net = network("past", "Past", Past(), shipped.load("digits-mlp").data)
+    assert [layer.name for layer in vibnet.gated(net)] == ["second"] and vibnet.counts(net) == {"second": 5}
 
 
 def test_units_that_tell_nothing_go_and_as_many_by_magnitude_beside(task):

@@ -25,7 +25,7 @@ _GATED = (nn.Linear, nn.Conv1d, nn.Conv2d, nn.Conv3d)
 
 
 def penalty(log_alpha: Tensor) -> Tensor:
-    """log(1 + mu² / sigma²) of gates with log alpha = log(sigma² / mu²), in nats, the same shape: 0 for nothing but noise.
+    """log(1 + mu² / sigma²) of gates with log alpha = log(sigma² / mu²), in nats, the same shape: 0 where all is noise.
 
     >>> [round(float(penalty(torch.tensor(x))), 2) for x in (-8.0, 0.0, 8.0)]
     [8.0, 0.69, 0.0]
@@ -100,9 +100,20 @@ class Passing(Made):
             return super().forward(inputs)
 
 
+def called(network: Network) -> set[str]:
+    """Names of the modules that are run on an example: where a weight is used past its module, no gate would be met."""
+    module, found = network.context.spare(), set()
+    for name, part in module.named_modules():
+        part.register_forward_hook(lambda _, given, out, name=name: found.add(name))
+    with torch.no_grad():
+        module(network.example)
+    return found
+
+
 def gated(network: Network) -> list[Layer]:
     """Layers whose inputs can be multiplied: matrices and kernels that stand for themselves and mix all of their inputs."""
-    return [layer for layer in to_mask(network) if len(layer.names) == 1 and layer.groups == 1 and layer.names[0] == f"{layer.name}.weight"
+    there = called(network)
+    return [layer for layer in to_mask(network) if layer.groups == 1 and layer.names == (f"{layer.name}.weight",) and layer.name in there
             and type(network.module.get_submodule(layer.name)) in _GATED]
 
 
