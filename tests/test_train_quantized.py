@@ -33,7 +33,7 @@ from compression.train.quantized.levels import LearnedStep, Rounded, Straight, l
 from compression.train.quantized.plain import Plain
 from compression.zoo import shipped
 
-WAYS = [name for name in procedures() if name.startswith("quantized.") and name != "quantized.xnor_net"]  # which has tests of its own
+WAYS = [name for name in procedures() if name.startswith("quantized.") and name not in ("quantized.xnor_net", "quantized.apprentice")]
 WEIGHT = torch.randn(6, 20, generator=torch.Generator().manual_seed(0)) / 5
 LAYER = Layer("fc", WEIGHT)
 MAKERS = {

@@ -116,9 +116,9 @@ def with_noise(task: Task, words: str, plan: Plan, weight: float, make: Callable
     yield from beside_magnitude(task, words, plan, (*key, weight), learn)
 
 
-def bound(model: Made, weight: float, examples: int) -> Loss:
-    """Cross-entropy and, as it warms up, the divergence of all noise by the number of examples: the bound of equation 4, by it."""
-    plain = cross_entropy()
+def bound(model: Made, weight: float, examples: int, answers: Loss | None = None) -> Loss:
+    """Cross-entropy, or what else judges answers, and, as it warms up, the divergence of all noise by the number of examples (equation 4)."""
+    plain = answers or cross_entropy()
 
     def loss(module: nn.Module, inputs: Tensor, labels: Tensor) -> Tensor:
         return plain(module, inputs, labels) + weight * model.warm * sum(m.divergence() for m in makers(model)) / examples
