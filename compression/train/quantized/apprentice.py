@@ -89,7 +89,7 @@ def run(task: Task, student: str, weights: str, temperature: float, alpha: float
         return train(task, model, how, run, key, loss=loss, trace=lambda: NOTHING)
 
     def together(start: Network) -> Together:
-        return Together(start, rounded(start), untrained(net, SAME, task.seed))
+        return Together(start, rounded(start), untrained(net, SAME, task.seed + (student == SAME)))  # never the same first weights
 
     def low_precision(start: Network) -> Made:
         return Made(start, rounded(start))
