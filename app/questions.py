@@ -68,6 +68,7 @@ ASKED = {  # name -> question, and the name of its axis
     "Sizes of inputs": ("How loud is each input?", "root of the mean square"),
     "Squared error": ("How much is missed?", "squared error"),
     "Start": ("Where did the zero points begin?", "zero point"),
+    "Strength": ("How strong is each component?", "root of the mean square"),
     "Taylor": ("What is each output worth, by Taylor?", "nats"),
     "Top": ("Which power of two is the largest?", "exponent + 127"),
     "Used": ("How often is each code used?", "weights (%)"),
