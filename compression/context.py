@@ -14,11 +14,12 @@ from torch.func import functional_call
 from torch.nn import functional as F
 
 from compression.data import Data
-from compression.layer_inputs import outputs_of, seen, watched
+from compression.layer_inputs import outputs_of, places, seen, watched
 from compression.method import Layer, Need
 
 EXAMPLES = {"images": 256, "text": 32, "vectors": 512}  # that teach, in one batch
 ALONE = {"images": 128, "text": 16, "vectors": 256}  # whose gradients are taken one by one
+DRAWS = 8  # of a label for each answer
 NO_EXAMPLES = "It learns from training examples, and this network came without; give it a train split."
 
 
@@ -100,6 +101,13 @@ class Context:
         """What the weight makes of those inputs, without the bias: (places, out)."""
         return outputs_of(self._layer(layer).weight, self.inputs(layer))
 
+    def output_fisher(self, layer: str) -> Tensor:
+        """How much the loss bends along each of those outputs: (places, out), nats. Of linear layers and convolutions that are called once.
+
+        The diagonal of the Fisher information: mean squares of the slopes of the loss, for labels drawn from the network's own answers.
+        """
+        return self._recent("output fisher", layer, self._output_fisher)
+
     def gradients(self, layer: str) -> Gradients:
         """Gradients of the loss, of the training labels."""
         return self.once("gradients", self._gradients)[layer]
@@ -158,6 +166,26 @@ class Context:
         if not found or isinstance(found[0], str) or len(found) > 1:
             raise ValueError(found[0] if len(found) == 1 else f"{name} is called {len(found)} times for one answer, with other inputs each time.")
         return found[0]
+
+    def _output_fisher(self, name: str) -> Tensor:
+        module, made = self.spare(), []
+
+        def after(_: nn.Module, given: tuple[Any, ...], out: Tensor) -> Tensor:
+            made.append(out.requires_grad_() if out.is_leaf else out)
+            return out.clone()  # what follows may work in place
+
+        owner, found = module.get_submodule(name), torch.zeros(())
+        owner.register_forward_hook(after)
+        generator = torch.Generator().manual_seed(self.seed)
+        with torch.enable_grad():
+            losses = module(self.examples).float().log_softmax(-1).flatten(0, -2)  # (answers, classes)
+            for _ in range(DRAWS):
+                drawn = losses.detach().exp().multinomial(1, generator=generator)
+                slopes, = torch.autograd.grad(-losses.gather(1, drawn).sum(), made, retain_graph=True, materialize_grads=True)
+                last = slopes if isinstance(owner, nn.Linear) else slopes.movedim(1, -1)
+                rows = last.reshape(-1, last.shape[-1])
+                found = found + rows[places(len(rows))].square() / DRAWS
+        return found
 
     def _gradients(self) -> dict[str, Gradients]:
         sums = {layer.name: (torch.zeros_like(layer.weight), torch.zeros_like(layer.weight)) for layer in self.layers}

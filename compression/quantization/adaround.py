@@ -1,6 +1,6 @@
 """Learn for each weight whether to round it up or down, so that the layer's output changes least."""
 
-from collections.abc import Generator
+from collections.abc import Callable, Generator
 from dataclasses import replace
 from typing import NamedTuple
 
@@ -33,9 +33,10 @@ def prepare(weight: Tensor, layer: Layer) -> Generator[float, None, Learned]:
     flipped, error = torch.zeros(0), torch.zeros(0)
     for i, bits in enumerate(BITS):
         plain = uniform.answer(ranges, bits, False, "channel")
-        work = learning(weight.reshape(len(weight), -1), plain, products)
-        codes, error = yield from mapped(work, lambda share, i=i: (i + share) / len(BITS))
-        flipped = codes.int() - plain.codes.decode().reshape(codes.shape).int()
+        work = learning(weight.reshape(len(weight), -1), plain, lambda c: _times(c, products), lambda c: _errors(c, products))
+        codes, beside = yield from mapped(work, lambda share, i=i: (i + share) / len(BITS))
+        if bits == 4:
+            flipped, error = codes.int() - plain.codes.decode().reshape(codes.shape).int(), beside
         roundings[bits, False], roundings[bits, True] = plain, replace(plain, codes=Codes(codes.flatten(), bits))
     return Learned(weight, flipped, error, roundings)
 
@@ -46,11 +47,14 @@ def answer(found: Learned, bits: int, learn: bool) -> Encoded:
 
 def learned(rows: Tensor, plain: Levels, products: Tensor) -> tuple[Tensor, Tensor]:
     """What learning returns."""
-    return drained(learning(rows, plain, products))
+    return drained(learning(rows, plain, lambda c: _times(c, products), lambda c: _errors(c, products)))
 
 
-def learning(rows: Tensor, plain: Levels, products: Tensor) -> Generator[float, None, tuple[Tensor, Tensor]]:
+def learning(rows: Tensor, plain: Levels, times: Callable[[Tensor], Tensor],
+             errors: Callable[[Tensor], Tensor]) -> Generator[float, None, tuple[Tensor, Tensor]]:
     """Codes (out, d), and each output's squared error beside that of the plain rounding's, (out,), never above 1.
+
+    errors: of a change of the weights (out, d) each output's squared error, (out,), a quadratic form; times: half its gradient, (out, d).
 
     Equation 21: squared error of the output, plus a pull towards 0 or 1 (equation 24) that sharpens as it goes. Each output is
     weighed by the error that nearest rounding leaves it. The gradient is written out: the error is quadratic in the weights.
@@ -60,7 +64,7 @@ def learning(rows: Tensor, plain: Levels, products: Tensor) -> Generator[float, 
     floor = (rows / scale).floor()
     share = (rows / scale - floor).clamp(0.01, 0.99)
     v = torch.logit((share - LOW) / (HIGH - LOW))
-    usual = _errors((nearest - zero) * scale - rows, products).clamp(min=1e-30)[:, None]
+    usual = errors((nearest - zero) * scale - rows).clamp(min=1e-30)[:, None]
     first, second = torch.zeros_like(v), torch.zeros_like(v)
     for step in range(STEPS):
         yield step / STEPS
@@ -70,7 +74,7 @@ def learning(rows: Tensor, plain: Levels, products: Tensor) -> Generator[float, 
         codes = floor + soft + zero
         inside &= (codes >= 0) & (codes <= top)
         change = (codes.clamp_(0, top) - zero) * scale - rows
-        slope = 2 * _times(change, products) * scale * rows.shape[1] / usual
+        slope = 2 * times(change) * scale * rows.shape[1] / usual
         if step >= WARM * STEPS:
             left = 1 - (step / STEPS - WARM) / (1 - WARM)
             beta, away = SHARP[1] + (SHARP[0] - SHARP[1]) * left, 2 * soft - 1
@@ -80,7 +84,7 @@ def learning(rows: Tensor, plain: Levels, products: Tensor) -> Generator[float, 
         second.mul_(0.999).addcmul_(slope, slope, value=0.001)
         v -= RATE * (first / (1 - 0.9 ** (step + 1))) / ((second / (1 - 0.999 ** (step + 1))).sqrt() + 1e-8)
     codes = (floor + (v >= 0) + zero).clamp_(0, top)
-    error = _errors((codes - zero) * scale - rows, products) / usual[:, 0]
+    error = errors((codes - zero) * scale - rows) / usual[:, 0]
     return torch.where((error <= 1)[:, None], codes.to(nearest.dtype), nearest), error.clamp(max=1)
 
 
