@@ -22,6 +22,7 @@ ASKED = {  # name -> question, and the name of its axis
     "Errors of 4": ("How much is missed in groups of 4?", "error of the outputs"),
     "Errors of 8": ("How much is missed in groups of 8?", "error of the outputs"),
     "Factor": ("What is in factor?", "entry"),
+    "Felt": ("How much does the loss feel each output?", "nats"),
     "First": ("Where did the search begin?", "value"),
     "Fisher": ("What is each output worth, by Fisher?", "nats"),
     "Flipped": ("Which weights round the other way?", "levels"),
