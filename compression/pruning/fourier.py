@@ -23,7 +23,7 @@ from compression.method import Context, Failure, Layer, Method, Piecewise
 from compression.pruning import filters
 from compression.pruning.flow import owners
 
-EXAMPLES = {2: 32, 3: 4}  # that are swept, by the dimensions of the scores: text has three, and the answer at its last place counts
+EXAMPLES = {2: 16, 3: 2}  # that are swept, by the dimensions of the scores: text has three, and the answer at its last place counts
 AT_ONCE = 256  # steps of a sweep
 _CALLED = nn.Linear | nn.Conv1d | nn.Conv2d | nn.Conv3d
 
