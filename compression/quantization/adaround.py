@@ -14,6 +14,11 @@ from compression.surgeon import output_error
 
 BITS, STEPS, WARM, RATE, PULL, SHARP = (2, 3, 4, 5, 6, 7, 8), 300, 0.2, 0.1, 60.0, (20.0, 2.0)
 LOW, HIGH = -0.1, 1.1  # the stretched sigmoid reaches 0 and 1
+KNOBS = (
+    Knob("bits", "Bits per weight", (*BITS, 32), 4, "How many levels there are: two to this power; a scale for each output channel.",
+         "rise", off=32),
+    Knob("learn", "Learn the rounding", (False, True), True, "If not, to the nearest level: what learning gains is the difference."),
+)
 
 
 class Learned(NamedTuple):
@@ -103,11 +108,7 @@ METHOD = Method(
     summary="Learn which weights to round up and which down, so that errors cancel in the layer's output.",
     reference="Nagel et al. 2020, Up or Down? Adaptive Rounding for Post-Training Quantization, arXiv:2004.10568",
     survey="6.2",
-    knobs=(
-        Knob("bits", "Bits per weight", (*BITS, 32), 4, "How many levels there are: two to this power; a scale for each output channel.",
-             "rise", off=32),
-        Knob("learn", "Learn the rounding", (False, True), True, "If not, to the nearest level: what learning gains is the difference."),
-    ),
+    knobs=KNOBS,
     prepare=prepare,
     answer=answer,
     needs=("inputs",),

@@ -14,9 +14,9 @@ import torch
 from torch import Tensor, nn
 
 from compression.encoded import Codes, Dense, Encoded, Levels
-from compression.method import Failure, Knob, Layer, Method, Piecewise, mapped
+from compression.method import Failure, Layer, Method, Piecewise, mapped
 from compression.quantization import uniform
-from compression.quantization.adaround import BITS, learning
+from compression.quantization.adaround import BITS, KNOBS, learning
 
 
 class Learned(NamedTuple):
@@ -87,11 +87,7 @@ METHOD = Method(
     reference="After Li et al. 2021, BRECQ: Pushing the Limit of Post-Training Quantization by Block Reconstruction, arXiv:2102.05426; "
               "one layer at a time",
     survey="6.2",
-    knobs=(
-        Knob("bits", "Bits per weight", (*BITS, 32), 4, "How many levels there are: two to this power; a scale for each output channel.",
-             "rise", off=32),
-        Knob("learn", "Learn the rounding", (False, True), True, "If not, to the nearest level: what learning gains is the difference."),
-    ),
+    knobs=KNOBS,
     prepare=prepare,
     answer=answer,
     refuses=refuses,
