@@ -51,7 +51,7 @@ def test_an_output_passes_where_the_upper_bound_of_its_variance_is_below_null():
     ready = nullity.prepare(layer.weight, layer)
     freedom = len(layer.context.examples) - 1
     bound = freedom * ready.spread.double().square() / chi2.isf(0.95, freedom)
-    assert 0 < ready.passing["1e-5"] < ready.passing["1e-4"] < 100
+    assert 0 < ready.passing["0.00001"] < ready.passing["0.0001"] < 100
     for null, passing in ready.passing.items():
         assert passing == int((bound <= float(null)).sum())
         gone = nullity.answer(ready, 0.5, null).decode().abs().sum(1) == 0

@@ -25,7 +25,7 @@ from compression.pruning.flow import owners
 
 EXACT, MIXES = 16, 16  # with more classes than that, so many mixes of them stand in
 LEVEL = 0.05  # of the test
-NULLS = tuple(f"1e-{k}" for k in range(9, 0, -1))
+NULLS = tuple(f"{10**-k:.{k}f}" for k in range(9, 0, -1))  # without a hyphen, which a link parts words by
 _CALLED = nn.Linear | nn.Conv1d | nn.Conv2d | nn.Conv3d
 
 

@@ -76,6 +76,7 @@ def test_measured_recipes_are_selected_loaded_and_brushed(visit, server, settled
     report = page.get_by_role("button", name="Download the report")
     report.wait_for(timeout=PATIENCE)
     settled(page)
+    page.wait_for_timeout(1000)  # drawn right after a question the page asks once more, and with its answer the file gets another address
     with page.expect_download(timeout=PATIENCE) as found:
         report.click()
     text = found.value.path().read_text("utf-8")
