@@ -68,7 +68,7 @@ def _training(asked: Wanted) -> None:
     left, right = st.columns([3, 1], vertical_alignment="center")
     if job is None:
         left.markdown(f"Takes the network {'and the recipe ' if uses else ''}on screen, **{begins}**. "
-                      f"Learns from {len(asked.task.teach):,} training examples{_expected(asked.name)}.")
+                      f"Learns from {asked.procedure.learns_from or f'{len(asked.task.teach):,} training examples'}{_expected(asked.name)}.")
         right.button("Start training", key="train.start", on_click=asked.begin, width="stretch")
         return
     running = job.running  # asked before what there is, or the last points could be missed

@@ -67,6 +67,7 @@ class Procedure:
     finding: str = ""  # what the literature says one should see
     terms: tuple[tuple[str, str], ...] = ()
     told: tuple[str, ...] = ()  # traced numbers, by name, that belong beside what came out
+    learns_from: str = ""  # what, where that is not the network's own training examples
 
     def __post_init__(self) -> None:
         asked = [p.name for p in list(inspect.signature(self.run).parameters.values())[1:]]

@@ -123,4 +123,5 @@ PROCEDURE = Procedure(
     study=((("epochs", 20),), (("epochs", 20), ("made", 2000))),
     refuses=refuses,
     finding="Without any example, inputs that fit stored statistics teach far more than noise, and less than the data would.",
+    learns_from="what it makes up; training examples teach its controls only",
 )

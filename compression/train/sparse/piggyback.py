@@ -175,4 +175,5 @@ PROCEDURE = Procedure(
     finding="Masks answer nearly as well as a copy of the network with all its weights trained on the other task, and far better than a last layer.",
     terms=(("task mask", "One bit for each weight of a network that is there already: whether another task uses it."),),
     told=(ADDED,),
+    learns_from="the other task’s training examples",
 )
