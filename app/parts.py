@@ -14,7 +14,7 @@ from compression.recipe import Recipe
 
 SHADOW = 0.05  # share of the calls that the shadow check looks at
 CARD = {"delta_color": "off", "delta_arrow": "off", "border": True, "height": "stretch"}
-FIRST_WAIT = 0.05  # seconds a page waits for the first estimate before it is drawn without
+FIRST_WAIT = 0.02  # seconds a page waits for the first estimate before it is drawn without; waiting holds back the sentence
 
 
 def shown(knob: Knob, value: Value) -> str:
@@ -100,7 +100,7 @@ def results() -> None:
         st.markdown(f":small[{said}]")
     for note in compute.compressed(net, recipe).notes:
         st.markdown(f":small[{words.repair(note.title, note.told, note.accepted, note.before, note.after)}]")
-    tick(more_to_come(job, progress), time.monotonic_ns() % 10**9, 100, key="results.tick")
+    tick(more_to_come(job, progress), time.monotonic_ns() % 10**9, 60, key="results.tick")
 
 
 @part
