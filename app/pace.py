@@ -47,7 +47,8 @@ def badge(name: str) -> str:
     if max(rates) <= AT_ONCE:
         return "answers at once" + (" after one pass over training examples" if set(method(name).needs) - {"network"} else "")
     low, high = f"{min(rates):.0f}", f"{max(rates):.0f}"
-    return f"prepares in about {high if low == high else f'{low} to {high}'} s per million weights, once"
+    how = f"about {high}" if low == high else f"up to {high}" if low == "0" else f"about {low} to {high}"
+    return f"prepares in {how} s per million weights, once"
 
 
 def told(seconds: float) -> str:

@@ -96,7 +96,7 @@ def run(task: Task, student: str, weights: str, temperature: float, alpha: float
 
     steps = plan.total(len(task.teach))
     full = Run(f"{words(student)} in full precision", steps, control=True)
-    alone, tuned = (Run(f"{weights}{how}, without a teacher", steps, control=True) for how in ("", ", from the one in full"))
+    alone, tuned = (Run(f"{weights}, {how}", steps, control=True) for how in ("without a teacher", "tuned without a teacher"))
     a, b, c = (Run(f"{weights}, {how}", steps) for how in ("A: beside its teacher", "B: after its teacher", "C: from the one in full"))
     yield from in_turn(task.watch, [
         (full, lambda _: go(full, Made(first(), {}), plan)),
