@@ -11,6 +11,12 @@ from compression.engine.plain import installed
 pytestmark = pytest.mark.skipif(not hasattr(torch.ops.mkldnn, "_linear_pointwise"), reason="this torch comes without oneDNN")
 
 
+@pytest.fixture(autouse=True)
+def any_size(monkeypatch):
+    """As on processors on which layers of any size gain by the other library."""
+    monkeypatch.setattr(linear, "MOST", float("inf"))
+
+
 def mlp():
     torch.manual_seed(0)
     return nn.Sequential(nn.Linear(64, 256), nn.GELU(), nn.Linear(256, 64)).eval()
@@ -50,3 +56,14 @@ def test_a_large_networks_weights_are_not_kept_twice(monkeypatch):
     module = quick(mlp())
     module(torch.randn(512, 64))
     assert all(q._packed is None for q in own(module))
+
+
+@torch.inference_mode()
+def test_where_it_does_not_serve_torch_multiplies(monkeypatch):
+    m, x = nn.Linear(128, 256), torch.randn(256, 128)
+    monkeypatch.setattr(linear, "KINDS", (torch.float32,))
+    rough = nn.Parameter(m.weight.detach().bfloat16())
+    assert torch.equal(QuickLinear(True)(x.bfloat16(), rough), nn.functional.linear(x.bfloat16(), rough)), "no bfloat16 in this processor"
+    monkeypatch.setattr(linear, "MOST", 1000)
+    assert torch.equal(QuickLinear(True)(x, m.weight, m.bias), m(x))
+    assert quick_linears(fx.Tracer().trace(mlp()), mlp()) == 0

@@ -8,6 +8,7 @@ from torch.nn import functional as F
 
 from compression.engine.choose import Engine
 from compression.engine.graph import Graph
+from compression.engine.linear import BFLOAT16
 from compression.engine.plain import Pairs, Weights, installed, skeleton
 from compression.engine.screen import Screen
 from compression.evaluate import Answers as Told
@@ -55,8 +56,8 @@ class Answers:
         return best
 
     def screen(self) -> Screen | None:
-        """The screen of this engine; None where it was not asked for, or bfloat16 does not serve."""
-        if self._screen is None and self.screened:
+        """The screen of this engine; None where it was not asked for, or bfloat16 does not serve, as on processors without it."""
+        if self._screen is None and self.screened and BFLOAT16:
             try:
                 self._screen = Screen(self.engine) if isinstance(self.engine, Graph) else None
             except RuntimeError:  # an operation without bfloat16, or more than one answer to an example

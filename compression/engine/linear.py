@@ -8,14 +8,17 @@ from torch.nn import functional as F
 
 SMALL = 4_000_000  # multiplications below which calling the other library costs more than it saves
 LEAST = 2048  # weights: no batch of usual size makes a smaller layer worth it
+MOST = float("inf") if "AVX512" in torch.backends.cpu.get_cpu_capability() else 16_000  # weights: a larger layer gains nothing there
+BFLOAT16 = hasattr(torch.ops.mkldnn, "_is_mkldnn_bf16_supported") and torch.ops.mkldnn._is_mkldnn_bf16_supported()
+KINDS = (torch.float32, torch.bfloat16) if BFLOAT16 else (torch.float32,)  # of numbers that the other library takes here
 PACKED = 64_000_000  # bytes of a network's linear weights up to which they are kept in the library's own order as well
 
 
 def quick_linears(graph: fx.Graph, root: nn.Module) -> int:
     """Have the linear layers of a traced network run by oneDNN where torch offers it; root's modules are changed.
 
-    On processors for which torch's usual library was not written that takes up to a fifth less time; sums are rounded another
-    way. Returns how many layers.
+    On processors for which torch's usual library was not written that takes up to a fifth less time, without AVX-512 in small
+    layers only; sums are rounded another way. Returns how many layers.
     """
     if not hasattr(torch.ops.mkldnn, "_linear_pointwise"):
         return 0
@@ -27,7 +30,7 @@ def quick_linears(graph: fx.Graph, root: nn.Module) -> int:
             node.target = QuickLinear(packs)
             found += 1
         m = root.get_submodule(node.target) if node.op == "call_module" else None
-        if type(m) is not nn.Linear or m.weight.numel() < LEAST:
+        if type(m) is not nn.Linear or not LEAST <= m.weight.numel() <= MOST:
             continue
         then = next(iter(node.users)) if len(node.users) == 1 else node
         gelu = root.get_submodule(then.target) if then.op == "call_module" else None
@@ -58,7 +61,8 @@ class QuickLinear:
 
     def __call__(self, x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
         gelu = self.gelu
-        if x.ndim > 1 and x.numel() * len(weight) >= SMALL and x.device.type == "cpu" and x.dtype in (torch.float32, torch.bfloat16):
+        work = x.numel() * len(weight)
+        if x.ndim > 1 and work >= SMALL and weight.numel() <= MOST and x.device.type == "cpu" and x.dtype in KINDS:
             if self.packs and isinstance(weight, nn.Parameter):
                 weight = self._ordered(weight)
             return torch.ops.mkldnn._linear_pointwise(x, weight, bias, "none" if gelu is None else "gelu", [], gelu or "")
