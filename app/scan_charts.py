@@ -46,7 +46,8 @@ def pictures(found: Scan, knob: Knob, values: tuple[Value, ...], allowed: float)
         chart.show(plots_cells.heat(layers, labels, table.shown, table.notes, safe, table.ranked), key="scan.heat",
                    alt="Heat map: points lost, layer by setting", height=max(300, 26 * len(layers) + 110),
                    on_click=lambda at: after_scan.choose(found, layers[at["point"][0]], values[at["point"][1]]))
-        caption = ("A first ranking from a few examples: the divergence of the answers in nats. It is not a drop in accuracy." if table.ranked else
+        caption = ("A first ranking: how far answers move (divergence, nats) on a few training examples of which the network is unsure. "
+                   "It is not a drop in accuracy." if table.ranked else
                    f"Outlined: the last setting that loses at most {words.allowed(allowed)}. A dash: the method does not apply there. "
                    "Hatched: not measured yet. "
                    f"{cells.counted(found, state.split())}")

@@ -4,18 +4,22 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from functools import partial
 from typing import NamedTuple
 
+from torch import Tensor
+
 from compression.apply import Compressed, compress
 from compression.data import Data
+from compression.engine.answers import Answers
 from compression.engine.grid import Bank
 from compression.engine.instrument import Instrument
-from compression.engine.scan import Asking, ask, ranking
+from compression.engine.scan import Asking, ask, ranking, unsure
 from compression.network import Network
 from compression.recipe import Recipe, Step
 from compression.registry import rewrites
 from compression.removal import masking, shrunken
 from compression.score import size_of
 
-LOOKED_AT = 32  # examples for the first ranking, windows of text a quarter of that
+LOOKED_AT = 32  # examples for a first look, windows of text a quarter of that
+SHARPENED = 0.7  # the temperature at which a first ranking compares answers
 
 
 class Ready(NamedTuple):
@@ -45,6 +49,22 @@ def bank_of(network: Network, rows: Mapping[str, tuple[Step, ...]]) -> Bank:
                 **{"make": masking(network)} if coupled is not None and coupled.method in rewrites() else {})
 
 
+def few(data: Data) -> int:
+    """How many examples a first look asks about."""
+    return LOOKED_AT if data.kind != "text" else LOOKED_AT // 4
+
+
+def doubted(fast: Answers, teach: Data) -> Tensor:
+    """Those of the first examples of which the network is unsure: they tell soonest which changes cost answers."""
+    near = teach.inputs[: 8 * few(teach)]
+    return near[unsure(fast, near, few(teach))]
+
+
+def first_ranking(fast: Answers, bank: Bank, teach: Data) -> Iterator[tuple[int, float]]:
+    """The measured cells, each with the divergence of its sharpened answers on a few examples of which the network is unsure."""
+    return ranking(fast, bank, doubted(fast, teach), SHARPENED)
+
+
 def here(instrument: Instrument, bank: Bank, data: Data) -> Work:
     """The work, done here."""
     net, fast = instrument.network, instrument.fast(data.inputs)
@@ -64,7 +84,6 @@ def here(instrument: Instrument, bank: Bank, data: Data) -> Work:
             yield Ready(i, bank.refused.get(i, ""), i in bank.same, size - left)
 
     def rank() -> Iterator[tuple[int, float]]:
-        teach = net.data.get("train", data)
-        return ranking(fast, bank, teach.inputs[: LOOKED_AT if data.kind != "text" else LOOKED_AT // 4])
+        return first_ranking(fast, bank, net.data.get("train", data))
 
     return Work(fill, rank, partial(ask, fast, bank, data, first, design))

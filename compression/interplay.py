@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from compression.crew import LOOKED_AT, bank_of
+from compression.crew import LOOKED_AT, bank_of, few
 from compression.data import Data
 from compression.engine.instrument import Instrument
 from compression.engine.plain import Pairs
@@ -113,7 +113,7 @@ def _suspects(instrument: Instrument, weights: Sequence[Weights], work: Sequence
               count: int) -> Generator[None, None, list[tuple[int, int]]]:
     """The pairs whose divergence most exceeds the sum of both, looked for piece by piece."""
     teach = instrument.network.data.get("train", data)
-    x = teach.inputs[: LOOKED_AT if data.kind != "text" else LOOKED_AT // 4]
+    x = teach.inputs[: few(teach)]
     engine = instrument.fast(data.inputs).engine
     old = F.log_softmax(engine.scores(x).float(), -1)
 

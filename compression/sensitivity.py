@@ -1,7 +1,7 @@
 """How much accuracy one layer costs when only it is compressed: a table of layers and rungs that fills and narrows while it is watched.
 
-First a ranking by the divergence of the answers on a few examples; then measured drops with intervals, the doubtful cells on more
-examples (compression.engine.scan). limits() looks for the harshest rung of each layer instead, by halving.
+First a ranking by the divergence of the answers on a few examples of which the network is unsure; then measured drops with
+intervals, the doubtful cells on more examples (compression.engine.scan). limits() looks for the harshest rung of each layer instead, by halving.
 """
 
 from collections.abc import Iterator, Mapping
@@ -35,7 +35,7 @@ class Cell(NamedTuple):
     step: Step
     refused: str = ""  # why the method does not apply there
     saved_bytes: int = 0  # of the packed file, against the original's
-    nats: float = nan  # divergence of the answers from the original's: a ranking, not a drop
+    nats: float = nan  # divergence of the sharpened answers from the original's: a ranking, not a drop
     drop: float = nan  # accuracy lost, share of answers; without labels, answers changed
     half: float = nan  # half-width of its 95 % interval
     n: int = 0  # examples judged

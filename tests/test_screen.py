@@ -7,10 +7,12 @@ import torch
 from engines import HARSH, plain_scores
 from torch import nn
 
+from compression import crew
 from compression.apply import encode
 from compression.engine import scan, screen
 from compression.engine.answers import Answers, Mismatch
 from compression.engine.choose import choose
+from compression.engine.grid import Bank
 from compression.engine.plain import Pairs
 from compression.engine.screen import Screen
 from compression.network import network
@@ -138,3 +140,15 @@ def test_unsure_examples_are_those_of_the_smallest_leads():
     rows = scan.unsure(fast, x, 20)
     assert len(set(rows.tolist())) == 20 and lead[rows].max() <= lead.kthvalue(100).values and lead[rows].min() == lead.min()
     assert sorted(scan.unsure(fast, x[:5], 20).tolist()) == list(range(5)), "no more than there are"
+
+
+def test_a_first_ranking_sharpens_the_answers_to_examples_in_doubt():
+    net = shipped.load("digits-mlp")
+    teach = net.data["train"]
+    fast, bank = Answers(choose(net.module, net.layers, teach.inputs[:3])), Bank(net.layers, HARSH)
+    near, all_near = crew.doubted(fast, teach), teach.inputs[:256]
+    leads, usual = (net.module(x).topk(2, -1).values.diff().abs() for x in (near, all_near))
+    assert len(near) == 32 and leads.max() <= usual.median()
+    for i, nats in crew.first_ranking(fast, bank, teach):
+        old, new = ((plain_scores(net.module, w, near) / 0.7).log_softmax(-1) for w in ({}, bank.weights(i)))
+        assert nats == pytest.approx(float((old.exp() * (old - new)).sum(-1).mean()), rel=1e-4, abs=1e-6)

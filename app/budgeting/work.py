@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import NamedTuple
 
-from app import compute, jobs, long_work, words
+from app import compute, jobs, words
 from compression.apply import compress
 from compression.budget import hessian
 from compression.budget.joint import divergence
@@ -84,24 +84,16 @@ def finding(net: Network, chosen: tuple[Step, ...], then: tuple[Step, ...], wish
 
 
 def _options(net: Network, tried: tuple[Step, ...], then: tuple[Step, ...]) -> Iterator[Measured | None]:
-    """The options of one dial, from disk where they were measured before; divergences that a Sensitivity scan found are taken over."""
+    """The options of one dial, from disk where they were measured before."""
     disk, taught = compute.kept_on_disk(), net.context.digest
     key = f"options-1-{net.digest}-{tried}-{then}-{taught}"
     before = disk.get(key)
     if before is not None:
         yield restored(net, tried, before)
         return
-    for found in measuring(compute.instrument(net), tried, then, _scanned(net, tried)):
+    for found in measuring(compute.instrument(net), tried, then):
         yield found
     disk[key] = found.arrays(net, tried)
-
-
-def _scanned(net: Network, tried: tuple[Step, ...]) -> dict[tuple[str, Step], float]:
-    """Divergences by layer and step out of a scan on the Sensitivity page, if there was one with these settings."""
-    name, which = tried[0].method, dial(tried[0].method)
-    held = tuple((knob, value) for knob, value in tried[0].knobs if knob != which)
-    scans = (long_work.scanned(net, name, which, rungs(name, which), split, held) for split in net.data)
-    return {(c.layer, c.step): max(0.0, c.nats) for found in scans if found is not None for c in found.cells if c.nats == c.nats}
 
 
 def _traces(net: Network) -> Iterator[hessian.Traces]:

@@ -1,7 +1,7 @@
 """Measure the options of a method's dial, layer by layer: bytes, multiply-adds, distance of the weight, divergence of the answers.
 
-A table for compression.budget needs no drops in accuracy, so this is far quicker than a sensitivity scan. What a scan of the same
-cells found is taken over, not measured again.
+A table for compression.budget needs no drops in accuracy, so this is far quicker than a sensitivity scan. Its divergences add up, so
+they are of examples as they come, not of those on which a scan looks for what costs answers.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -14,7 +14,7 @@ from compression import measure
 from compression.apply import Compressed, compress, really_smaller, smaller
 from compression.budget.tables import Option
 from compression.chains import stages
-from compression.crew import LOOKED_AT
+from compression.crew import few
 from compression.engine.grid import Bank
 from compression.engine.instrument import Arrays, Instrument
 from compression.engine.scan import ranking
@@ -52,14 +52,12 @@ def restored(network: Network, steps: Sequence[Step], arrays: Mapping[str, np.nd
     return Measured(options, 1, 1)
 
 
-def measuring(instrument: Instrument, steps: Sequence[Step], then: tuple[Step, ...] = (),
-              known: Mapping[tuple[str, Step], float] | None = None) -> Iterator[Measured | None]:
+def measuring(instrument: Instrument, steps: Sequence[Step], then: tuple[Step, ...] = ()) -> Iterator[Measured | None]:
     """Every layer under every step; None while a method prepares. The last Measured is complete.
 
-    then: steps that follow where bits are set, which cost no answers but change the bytes. known: divergences that a sensitivity scan of
-    this network found, by layer and step.
+    then: steps that follow where bits are set, which cost no answers but change the bytes.
     """
-    net, known = instrument.network, known or {}
+    net = instrument.network
     bank = Bank(net.layers, [(s, *(then if dial(s.method) == "bits" else ())) for s in steps], filled=False)
     plain = compress(net, Recipe())
     size, operations = size_of(plain), original_operations(net)
@@ -74,13 +72,11 @@ def measuring(instrument: Instrument, steps: Sequence[Step], then: tuple[Step, .
             alone = Compressed(plain.network, plain.recipe, {**plain.encoded, layer.name: form}, {})
             adds = measure.multiply_adds(smaller(alone), net.example) - operations if operations and _shorter(net, alone, layer) else 0
             moved = float((form.decode() - layer.weight).double().square().sum())
-            nats = 0.0 if i in bank.same else known.get((layer.name, bank.cells[i].steps[0]), nan)
-            found[i] = Option(layer.name, bank.cells[i].steps[0], size_of(alone) - size, nats, None, adds, moved)
+            found[i] = Option(layer.name, bank.cells[i].steps[0], size_of(alone) - size, 0.0 if i in bank.same else nan, None, adds, moved)
         yield Measured((), i + 1, 2 * cells)
-    left = [i for places in bank.measured.values() for i in places if found[i].nats != found[i].nats]
-    if left:
+    if bank.measured:
         teach = net.data.get("train") or next(iter(net.data.values()))
-        inputs = teach.inputs[: LOOKED_AT if teach.kind != "text" else LOOKED_AT // 4]
+        inputs = teach.inputs[: few(teach)]
         for count, (i, nats) in enumerate(ranking(instrument.fast(inputs), bank, inputs), start=1):
             found[i] = found[i]._replace(nats=max(0.0, nats))
             yield Measured((), cells + count * cells // (cells + 1), 2 * cells)

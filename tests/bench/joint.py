@@ -2,9 +2,9 @@
 
     OMP_NUM_THREADS=1 python tests/bench/joint.py [--recipes 30] [--write] [network ...]
 
-One scan of every layer at seven sparsities (nats on 32 training examples, drops on validation examples), then recipes with a rung
-drawn for every layer, judged together on all validation examples. The last line is one line of JSON; with --write
-it is kept in assets/joint.json, where the app reads how good its estimate is.
+One scan of every layer at seven sparsities (nats on 32 training examples of which the network is unsure, drops on validation
+examples), then recipes with a rung drawn for every layer, judged together on all validation examples. The last line is one line of
+JSON; with --write it is kept in assets/joint.json, where the app reads how good its estimate is.
 """
 
 import argparse
@@ -21,10 +21,11 @@ ROOT = Path(__file__).parents[2]
 sys.path[:0] = [str(ROOT)]
 
 from compression.apply import compress  # noqa: E402
+from compression.crew import SHARPENED, doubted  # noqa: E402
 from compression.engine.instrument import Instrument  # noqa: E402
 from compression.joint import together  # noqa: E402
 from compression.recipe import Override, Recipe  # noqa: E402
-from compression.sensitivity import LOOKED_AT, rungs, scan  # noqa: E402
+from compression.sensitivity import rungs, scan  # noqa: E402
 from compression.zoo import shipped  # noqa: E402
 
 METHOD, KNOB = "pruning.magnitude", "sparsity"
@@ -32,7 +33,7 @@ METHOD, KNOB = "pruning.magnitude", "sparsity"
 
 def divergence(module, weights, inputs):
     with torch.inference_mode():
-        old, new = (F.log_softmax(x.float(), -1) for x in (module(inputs), torch.func.functional_call(module, weights, (inputs,))))
+        old, new = (F.log_softmax(x.float() / SHARPENED, -1) for x in (module(inputs), torch.func.functional_call(module, weights, (inputs,))))
         return float((old.exp() * (old - new)).sum(-1).mean())
 
 
@@ -41,7 +42,7 @@ def bench(name, count):
     data, instrument = net.data["validation"], Instrument(net)
     *_, found = (s for s in scan(instrument, METHOD, KNOB, rungs(METHOD, KNOB), data) if s)
     at = {(c.layer, c.value): c for c in found.cells}
-    inputs = net.data["train"].inputs[: LOOKED_AT if data.kind != "text" else LOOKED_AT // 4]
+    inputs = doubted(instrument.fast(data.inputs), net.data["train"])
     rng, rows = np.random.default_rng(0), []
     for i in range(count):
         harsh = 1 + i * 4 // count  # from the mildest rung alone to the four mildest

@@ -29,7 +29,7 @@ sys.path[:0] = [str(Path(__file__).parents[2])]
 from peak import peak  # noqa: E402
 from plain_way import best_batch, cpu, plain_scan, two_threads  # noqa: E402
 
-from compression.crew import LOOKED_AT  # noqa: E402
+from compression.crew import first_ranking  # noqa: E402
 from compression.engine import sampling, scan  # noqa: E402
 from compression.engine.answers import Answers  # noqa: E402
 from compression.engine.choose import choose  # noqa: E402
@@ -47,7 +47,7 @@ TARGETS = {"exact": {"lenet-5": 3, "resnet-20": 3, "vit": 2, "char-gpt": 2}, "to
            "first_picture": dict.fromkeys(("lenet-5", "resnet-20", "vit", "char-gpt"), 100)}
 TEXTS = 120  # windows that tell the true drops of a text model
 LAST = ("exact", "tolerant", "half_point", "coverage", "disagreements", "share_of_peak", "bound", "bound_bfloat16", "half_point_flat",
-        "first_picture", "spearman", "spearman_on_page", "exact_two_threads_wall")
+        "first_picture", "spearman", "exact_two_threads_wall")
 
 
 def needed(net, engine, x):
@@ -104,12 +104,6 @@ def truth_of(name, fast, bank, data, rows, batch, folder):
     return held["d"].astype(float), held["margins"], held["rows"]
 
 
-def alike(ranked, on_page, truth):
-    """Spearman's correlation of both rankings with the true drops (cells,)."""
-    return {key: float(spearmanr(list(which.values()), truth[list(which)]).statistic)
-            for key, which in (("spearman", ranked), ("spearman_on_page", on_page))}
-
-
 def bench(name, asked):
     net = shipped.load(name)
     data, cells, found = net.data["test"], len(net.layers) * len(LEVELS), {}
@@ -158,11 +152,8 @@ def bench(name, asked):
         slow = two_threads(lambda m, h: plain_scan(m, weights, h, batch), list(zip(modules, half)))
         soon = two_threads(lambda f, h: list(full(f, bank, h, torch.arange(len(h)), batch)), list(zip(twins, half)))
         found |= dict(exact_two_threads_wall=slow / soon)
-    few = LOOKED_AT if data.kind != "text" else LOOKED_AT // 4
-    teach = net.data["train"].inputs
-    seconds, ranked = cpu(lambda: dict(scan.ranking(fast, bank, teach[: 8 * few][scan.unsure(fast, teach[: 8 * few], few)], 0.7)))
+    seconds, ranked = cpu(lambda: dict(first_ranking(fast, bank, net.data["train"])))
     found |= dict(first_picture=plain / (seconds + setup + packing), first_picture_ms=seconds * 1e3)
-    on_page = dict(scan.ranking(fast, bank, teach[:few]))  # what Sensitivity shows first, whose divergences Budget adds up
     if asked.exact_only:
         return found | dict(suffix_share=suffix / whole)
     if data.kind == "text":  # whose full grid, the truth for the other scans, would take most of an hour
@@ -170,7 +161,7 @@ def bench(name, asked):
     rows = torch.randperm(len(data), generator=torch.Generator().manual_seed(1))[: min(asked.truth_examples, n)]
     differences, margins, _ = truth_of(name, fast, bank, data, rows, batch, asked.truth)
     truth, places = differences.mean(1), [i for c in bank.measured.values() for i in c]
-    found |= dict(truth_examples=differences.shape[1]) | alike(ranked, on_page, truth)
+    found |= dict(truth_examples=differences.shape[1]) | dict(spearman=float(spearmanr(list(ranked.values()), truth[list(ranked)]).statistic))
     if data.kind == "text":
         return found | dict(suffix_share=suffix / whole)
     spent, first = cpu(scan.original, fast, data.inputs[:n], batch)
