@@ -12,4 +12,5 @@ BENCH = Path(__file__).parent / "bench"
 @pytest.mark.parametrize("file", sorted(BENCH.glob("*.py")), ids=lambda file: file.stem)
 def test_every_measurement_can_be_started(file, monkeypatch):
     monkeypatch.setattr(sys, "path", [str(BENCH), *sys.path])
+    monkeypatch.setattr(sys, "argv", [str(file)])
     runpy.run_path(str(file), run_name="looked at")

@@ -1,12 +1,13 @@
 """Every repair on ResNet-20 and LeNet-5: accuracy before and after, divergence on held-out examples, CPU seconds.
 
-    OMP_NUM_THREADS=1 python tests/bench/repair.py [examples of the validation split, 2000]
+    OMP_NUM_THREADS=1 python tests/bench/repair.py [--examples 2000]
 
 Seconds are of one repair alone from a compressed network, its judging included; what is learnt of the original network once
 for all recipes is listed apart. "click" is charged everything: drawing examples, asking the original, all repairs and judging.
 The last line is one line of JSON.
 """
 
+import argparse
 import json
 import statistics
 import sys
@@ -28,7 +29,6 @@ from compression.repair.compensate import compensate
 from compression.repair.repaired import begin, known_of, learnt
 from compression.zoo.shipped import load
 
-EXAMPLES = int(sys.argv[1]) if len(sys.argv) > 1 else 2000
 RECIPES = {
     "70 % pruned": Recipe((step("pruning.magnitude", sparsity=0.7),)),
     "85 % pruned": Recipe((step("pruning.magnitude", sparsity=0.85),)),
@@ -43,9 +43,9 @@ def cpu(work):
     return time.process_time() - start, result
 
 
-def accuracy(network, weights=None):
+def accuracy(network, examples, weights=None):
     data = network.data["validation"]
-    rows = order(data)[:EXAMPLES]
+    rows = order(data)[:examples]
     hits = [(ask(network.module, weights, data, part).top == data.labels[part]).double() for part in rows.split(256)]
     return 100 * float(torch.cat(hits).mean())
 
@@ -70,10 +70,10 @@ def clicked(compressed):
     return replace(begin(done), before=done.notes[0].before, after=after[-1] if after else done.notes[0].before)
 
 
-def table(network, recipe, taken, known, dense):
+def table(network, recipe, taken, known, dense, examples):
     """Way -> what it did, printed as it goes."""
     compressed = compress(network, recipe)
-    before = accuracy(network, compressed.weights())
+    before = accuracy(network, examples, compressed.weights())
     print(f"    before: {before:.1f} %")
     rows = {"before": round(before, 2)}
     for way, work in ways(compressed, taken, known).items():
@@ -82,7 +82,7 @@ def table(network, recipe, taken, known, dense):
         if state.before != state.before:  # it does not apply
             print(f"    {way:18s} {state.described}")
             continue
-        after = accuracy(state.compressed.network, state.weights())
+        after = accuracy(state.compressed.network, examples, state.weights())
         regained = (after - before) / (dense - before) if dense > before else float("nan")
         rows[way] = {"after": round(after, 2), "regained": round(regained, 3), "cpu_s": round(seconds, 3), "accepted": state.accepted}
         print(f"    {way:18s} {seconds:6.2f} s  {after:5.1f} %  {100 * regained:5.0f} % of the drop  KL {state.before:.4f} -> {state.after:.4f}"
@@ -91,23 +91,27 @@ def table(network, recipe, taken, known, dense):
 
 
 def main():
+    ask = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    ask.add_argument("--examples", type=int, default=2000, help="of the validation split")
+    examples = ask.parse_args().examples
     torch.set_num_threads(1)
-    result = {"examples": EXAMPLES}
+    result = {"examples": examples}
     for name in ("resnet-20", "lenet-5"):
         network = load(name)
         clicked(compress(network, RECIPES["70 % pruned"]))  # warm
         drawing, taken = cpu(lambda n=network: sample(n))
         learning, known = cpu(lambda t=taken: calibrate(t, products=False))
-        dense = accuracy(network)
-        print(f"\n{network.title}: {dense:.1f} % on {EXAMPLES:,} validation examples. "
+        dense = accuracy(network, examples)
+        print(f"\n{network.title}: {dense:.1f} % on {examples:,} validation examples. "
               f"Once for all recipes: {drawing:.2f} s to draw and ask, {learning:.2f} s to calibrate")
         result[name] = {"dense": round(dense, 2)}
         for words, recipe in RECIPES.items():
             print(f"  {words}")
-            result[name][words] = table(network, recipe, taken, known, dense)
+            result[name][words] = table(network, recipe, taken, known, dense, examples)
     click = result["resnet-20"]["70 % pruned"]["click"]
     print(f"\nOne click on ResNet-20 at 70 %: {100 * click['regained']:.0f} % of the drop in {click['cpu_s']:.2f} s of CPU")
     print(json.dumps(result))
 
 
-main()
+if __name__ == "__main__":
+    main()

@@ -6,6 +6,7 @@ The last line is one line of JSON. The exact optimum of a million weights takes 
 and the exact codebooks of a million.
 """
 
+import argparse
 import json
 import statistics
 import sys
@@ -28,8 +29,8 @@ from compression.sketches.ordered import ordered
 from compression.sketches.pruned import pruned
 from compression.sketches.spectrum import errors_by_rank
 
-QUICK = "--quick" in sys.argv
-SIZES = (10_000, 1_000_000) if QUICK else (10_000, 1_000_000, 25_000_000)
+SIZES = (10_000, 1_000_000, 25_000_000)
+CODEBOOKS = (10_000, 100_000, 1_000_000)
 
 
 def cpu(work):
@@ -202,12 +203,16 @@ def ranks():
 
 
 def main():
+    ask = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    ask.add_argument("--quick", action="store_true")
+    smaller = slice(2 if ask.parse_args().quick else 3)
     torch.set_num_threads(1)
     np.linalg.eigvalsh(np.eye(300))  # loads the library
-    result = {"dials": {str(n): dials(n) for n in SIZES}, "codebooks": {}, "ranks": ranks()}
-    for n, reference in ((10_000, 64), (100_000, 64)) if QUICK else ((10_000, 64), (100_000, 64), (1_000_000, 64)):
-        result["codebooks"][str(n)] = shared(n, reference)
+    result = {"dials": {str(n): dials(n) for n in SIZES[smaller]}, "codebooks": {}, "ranks": ranks()}
+    for n in CODEBOOKS[smaller]:
+        result["codebooks"][str(n)] = shared(n, 64)
     print(json.dumps(result))
 
 
-main()
+if __name__ == "__main__":
+    main()
