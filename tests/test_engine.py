@@ -9,6 +9,7 @@ from torch import nn
 from compression.apply import encode
 from compression.engine.answers import Answers, Mismatch
 from compression.engine.choose import choose
+from compression.engine.graph import Graph
 from compression.engine.plain import Pairs
 from compression.engine.tune import pace, record_bytes
 from compression.network import network
@@ -91,6 +92,39 @@ def test_what_no_shortcut_fits_goes_the_plain_way_and_says_so(module, why):
     engine = choose(net.module, net.layers, torch.randn(5, 4))
     assert engine.kind == "plain" and why in engine.why
     assert all(torch.equal(b, before[name]) for name, b in net.module.named_buffers()), "looking at it left its marks"
+
+
+class Levels(nn.Module):
+    """Values on levels after a folded normalisation."""
+
+    def __init__(self):
+        super().__init__()
+        self.conv, self.norm, self.out = nn.Conv2d(1, 4, 3), nn.BatchNorm2d(4), nn.Linear(4 * 26 * 26, 3)
+
+    def forward(self, x):
+        return self.out(((self.norm(self.conv(x)) * 8).round() / 8).flatten(1))
+
+
+def test_where_values_are_rounded_on_the_way_no_last_bit_is_moved():
+    net = network("x", "X", Levels().eval())
+    engine = choose(net.module, net.layers, torch.randn(3, 1, 28, 28))
+    assert (engine.kind, engine.rounds, engine.folded, engine.bitwise) == ("graph", True, False, True)
+
+
+@pytest.mark.parametrize("tips", [1, 2, 4])
+def test_one_value_that_tips_over_is_no_forgotten_dependence(monkeypatch, tips):
+    net = random_network("lenet-5")
+    own, changed = Graph.changed, []
+
+    def tipped(self, record, pairs):
+        changed.append(pairs)
+        return own(self, record, pairs) + (len(changed) == tips)
+
+    monkeypatch.setattr(Graph, "changed", tipped)
+    assert choose(net.module, net.layers, torch.randn(3, 1, 28, 28)).kind == "graph"
+    monkeypatch.setattr(Graph, "changed", lambda self, record, pairs: own(self, record, pairs) + 1)
+    engine = choose(net.module, net.layers, torch.randn(3, 1, 28, 28))
+    assert engine.kind != "graph" and "not foreseen" in engine.why
 
 
 def test_only_what_follows_a_layer_runs_again():

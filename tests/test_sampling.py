@@ -140,6 +140,28 @@ def test_a_scan_down_to_nothing_is_the_plain_answer(digits):
         assert last.drop[i] == pytest.approx(plain_drop(net, data, bank.weights(i)), abs=1e-9)
 
 
+def test_all_examples_are_asked_in_whole_batches_of_all_strata(digits, monkeypatch):
+    _, data, fast, bank, first = digits
+    asked, own = [], Answers.changed
+
+    def watched(self, x, record, pairs, many=False):
+        asked.append((len(x), pairs.rows is None, many))
+        return own(self, x, record, pairs, many)
+
+    monkeypatch.setattr(Answers, "changed", watched)
+    states = list(scan.adaptive(fast, bank, data, first, Tolerance(0, 0), pilot=40, batch=64))
+    whole = [n for n, all_rows, many in asked if all_rows and many]
+    assert states[-1].looks == 2 and sum(whole) == len(bank.measured) * (len(data) - int(states[0].n[0]))
+    early = states[2]
+    assert early.looks == 1 and (early.n < len(data)).all() and (early.counts.n > states[0].counts.n).all(), "its share of every stratum"
+    rest = list(scan.adaptive(fast, bank, data, first, Tolerance(0, 0), pilot=40, batch=64, state=early))
+    assert np.array_equal(rest[-1].drop, states[-1].drop) and np.array_equal(rest[-1].n, states[-1].n)
+    looser = next(s for s in scan.adaptive(fast, bank, data, first, Tolerance(0.02, 0.1), pilot=40) if s.done)
+    opened = scan.State(**{**vars(looser), "open": looser.n < len(data)})
+    rest = list(scan.adaptive(fast, bank, data, first, Tolerance(0, 0), pilot=40, batch=64, state=opened))
+    assert rest[-1].drop == pytest.approx(states[-1].drop, abs=1e-12), "after a scan that was content with less"
+
+
 def test_a_scan_streams_narrows_and_stops(digits):
     _, data, fast, bank, first = digits
     states = list(scan.adaptive(fast, bank, data, first, Tolerance(0.03, 0.2), pilot=40, batch=32))

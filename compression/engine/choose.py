@@ -33,6 +33,8 @@ def choose(module: nn.Module, layers: Iterable[Layer], sample: Tensor, slow: str
         except (Untraceable, RuntimeError) as error:
             why = str(error)
             continue
+        if folded and graph.rounds:
+            continue  # folding moves the last bits of sums, which tips values at the middle between two levels over
         why = _wrong(graph, module, sample, groups)
         if not why:
             return graph
@@ -41,9 +43,9 @@ def choose(module: nn.Module, layers: Iterable[Layer], sample: Tensor, slow: str
     return Plain(module, f"{why}; and {wrong}") if wrong else memo
 
 
-def _tried(module: nn.Module, group: tuple[str, ...]) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
+def _tried(module: nn.Module, group: tuple[str, ...], share: float) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
     weight = module.get_parameter(group[0]).detach()
-    return dict.fromkeys(group, weight * 0.5), dict.fromkeys(group, weight.flip(0))
+    return dict.fromkeys(group, weight * share), dict.fromkeys(group, weight.flip(0) * (share + 0.5))
 
 
 def _unsteady(module: nn.Module, sample: Tensor) -> str:
@@ -63,23 +65,30 @@ def _unsteady(module: nn.Module, sample: Tensor) -> str:
 
 
 def _wrong(engine: Any, module: nn.Module, sample: Tensor, groups: list[tuple[str, ...]]) -> str:
-    """What an engine gets wrong, or "". Every layer is changed alone, and in two ways on different rows."""
+    """What an engine gets wrong, or "". Every layer is changed alone, and in two ways on different rows.
+
+    Tried again with other changes where it seems wrong: in a network that rounds its values, one may tip over by a last bit, but not
+    each time; a dependence that was forgotten shows each time.
+    """
     try:
         with torch.inference_mode():
             own = skeleton(module)
             scores, record = engine.dense(sample)
             if not _close(scores, ask(own, {}, sample)):
                 return "run step by step, it gives other scores"
-            rows = [torch.tensor([2, 0]), torch.tensor([1])]
             for group in groups:  # one after the other: of a large network, neither all weights nor all scores fit twice
-                weights = _tried(module, group)
-                half, turned = (ask(own, w, sample) for w in weights)
-                for pairs, right in ((Pairs(weights[:1]), half), (Pairs(weights, rows), torch.cat([half[rows[0]], turned[rows[1]]]))):
-                    if not _close(engine.changed(record, pairs), right):
-                        return f"a change of {group[0]} has an effect that was not foreseen"
+                if not any(_foreseen(engine, own, sample, record, _tried(module, group, share)) for share in (0.5, 0.45, 0.55)):
+                    return f"a change of {group[0]} has an effect that was not foreseen"
     except RuntimeError as error:
         return str(error)
     return ""
+
+
+def _foreseen(engine: Any, own: nn.Module, sample: Tensor, record: Any, weights: tuple[dict[str, Tensor], dict[str, Tensor]]) -> bool:
+    rows = [torch.tensor([2, 0]), torch.tensor([1])]
+    one, other = (ask(own, w, sample) for w in weights)
+    both = torch.cat([one[rows[0]], other[rows[1]]])
+    return all(_close(engine.changed(record, pairs), right) for pairs, right in ((Pairs(weights[:1]), one), (Pairs(weights, rows), both)))
 
 
 def _close(a: Tensor, b: Tensor) -> bool:

@@ -12,7 +12,7 @@ from compression.engine.fold import fold, pool_by_views
 from compression.engine.linear import quick_linears
 from compression.engine.plain import Pairs, Weights, installed
 from compression.engine.plan import Operations, Plan, execute
-from compression.engine.trace import trace
+from compression.engine.trace import rounds, trace
 
 
 class Record(list[Any]):
@@ -36,6 +36,7 @@ class Graph:
         self.module, self.names, self.sample = module, names, sample
         self.folded, self.channels_last, self.together = folded, channels_last, together
         graph, self.root = trace(module)
+        self.rounds = rounds(graph)
         self.factors, opened, linears = {}, 0, 0
         if folded:
             without_idle(graph, self.root)

@@ -13,7 +13,7 @@ Everything here is arithmetic on counts: (cells, strata) arrays.
 from dataclasses import dataclass
 from math import log, pi
 from statistics import NormalDist
-from typing import NamedTuple
+from typing import ClassVar, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -91,6 +91,11 @@ class Tolerance:
     flat: float = 0.01
     share: float = 0.10
 
+    @property
+    def everything(self) -> bool:
+        """Whether nothing less than all examples is enough."""
+        return self.flat == self.share == 0
+
     def allows(self, drop: Array, half: Array) -> NDArray[np.bool_]:
         """Whether intervals are narrow enough, taking the drop at the cautious end of its interval."""
         return half <= np.maximum(self.flat, self.share * np.maximum(np.abs(drop) - half, 0))
@@ -102,6 +107,7 @@ class Verdict:
 
     allowed: float
     flat: float = 0.0025
+    everything: ClassVar[bool] = False
 
     def allows(self, drop: Array, half: Array) -> NDArray[np.bool_]:
         """Whether the interval leaves the allowed drop out, or is narrow."""

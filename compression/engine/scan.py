@@ -19,7 +19,7 @@ from compression.evaluate import Answers as Told
 from compression.evaluate import join
 
 USUAL = Tolerance()
-Batch = tuple[Any, Mapping[int, Any]]  # (examples, 2): stratum and place in it; and by cell which of these it is asked about
+Batch = tuple[Any, Mapping[int, Any]]  # (examples, 2): stratum and place in it; and by cell which of these it is asked about, None for all
 Asking = Callable[[Iterable[Batch], Counts], Iterable[object]]  # counts the answers to batches in place, with an item after each part of the work
 
 
@@ -117,7 +117,8 @@ def adaptive(fast: Answers, bank: Bank, data: Data, first: Original, tolerance: 
     A cell is closed when its interval is as narrow as the tolerance asks (95 %), or all examples were judged. The same seed
     draws the same examples. Cells without effect are closed at once with a drop of exactly 0. Given a state of its own it goes on
     as if it had never stopped, be it in the middle of a look; cells that were opened since, with nothing wanted, take part.
-    asking: what asks the cells, where that is not done here.
+    asking: what asks the cells, where that is not done here. Where nothing less than all examples is enough, they follow the first look
+    in whole batches, which costs least.
     """
     design = sampling.design(first.margins, strata, seed, unit(first))
     places = [i for cells in bank.measured.values() for i in cells]
@@ -130,14 +131,15 @@ def adaptive(fast: Answers, bank: Bank, data: Data, first: Original, tolerance: 
     if not opened.any():
         yield _state(counts, design, z, opened, looks, wanted, None)
     while opened.any():
-        batches = _batches(design, counts.n, wanted, opened, batch)
+        batches = _batches(design, counts.n, wanted, opened, batch, tolerance.everything and looks > 0)
         for _ in asking(batches, counts) if asking else ask(fast, bank, data, first, design, batches, counts):
             yield _state(counts, design, z, opened, looks, wanted, None)
         looks += 1
         z = sampling.level(looks, strict)
         judged = sampling.judge(counts, design, z)
         opened = opened & ~tolerance.allows(judged.drop, judged.half) & (counts.n < design.sizes).any(1)
-        wanted = sampling.more(counts, judged, design, opened)
+        every = np.where(opened[:, None], design.sizes, counts.n)
+        wanted = every if tolerance.everything else sampling.more(counts, judged, design, opened)
         yield _state(counts, design, z, opened, looks, wanted, judged)
 
 
@@ -153,19 +155,25 @@ def _state(counts: Counts, design: Design, z: float, opened: Any, looks: int, wa
                  Counts(*(a.copy() for a in counts)), wanted, int(design.sizes.sum()))
 
 
-def _batches(design: Design, n: Any, wanted: Any, opened: Any, batch: int) -> Iterator[Batch]:
-    """The examples that some cell wants, in batches of neighbours: their (stratum, place) rows, and for each cell which of them."""
-    lists = []
+def _batches(design: Design, n: Any, wanted: Any, opened: Any, batch: int, mixed: bool) -> Iterator[Batch]:
+    """The examples that some cell wants, in batches of neighbours: their (stratum, place) rows, and for each cell which of them.
+
+    mixed: every batch has its share of all strata, and a cell that wants all of it is given None, as many more will follow.
+    """
+    lists, turns = [], []
     for h in range(len(design.order)):
         low, high = int(n[opened, h].min(initial=0)), int(wanted[opened, h].max(initial=0))
         places = np.arange(low, high)
         places = places[((n[:, h, None] <= places) & (places < wanted[:, h, None])).any(0)]
         lists.append(np.stack([np.full_like(places, h), places], 1))
+        turns.append((np.arange(len(places)) + 0.5) / max(1, len(places)))
     every = np.concatenate(lists)
+    if mixed:
+        every = every[np.argsort(np.concatenate(turns), kind="stable")]
     old, new = n.copy(), wanted.copy()
     for part in np.array_split(every, max(1, -(-len(every) // batch))) if len(every) else ():
         inside = (old[:, part[:, 0]] <= part[:, 1]) & (part[:, 1] < new[:, part[:, 0]])  # (cells, rows)
-        yield part, {int(c): np.flatnonzero(inside[c]) for c in np.flatnonzero(inside.any(1))}
+        yield part, {int(c): None if mixed and inside[c].all() else np.flatnonzero(inside[c]) for c in np.flatnonzero(inside.any(1))}
 
 
 def ask(fast: Answers, bank: Bank, data: Data, first: Original, design: Design, batches: Iterable[Batch], counts: Counts) -> Iterator[None]:
@@ -184,13 +192,14 @@ def _ask(fast: Answers, bank: Bank, data: Data, first: Original, design: Design,
     layers = {name: places for name, places in layers.items() if places}
     record = fast.engine.record(x, [frozenset(bank.layers[name].names) for name in layers])
     for places in layers.values():
-        asked = [torch.from_numpy(cells[i]) for i in places]
-        answers = fast.changed(x, record, Pairs([bank.weights(i) for i in places], asked))
+        whole = all(cells[i] is None for i in places)
+        asked = [torch.arange(len(rows)) if cells[i] is None else torch.from_numpy(cells[i]) for i in places]
+        answers = fast.changed(x, record, Pairs([bank.weights(i) for i in places], None if whole else asked), many=whole)
         for i, mine, said in zip(places, asked, answers.split([len(a) for a in asked])):
             was = old[mine]
             change = (said != was).double() if truth is None else (was == truth[mine]).double() - (said == truth[mine]).double()
             change = (change.flatten(1).mean(1) if change.ndim > 1 else change).numpy()
-            strata = part[cells[i], 0]
+            strata = part[mine.numpy(), 0]
             np.add.at(counts.n[i], strata, 1)
             np.add.at(counts.sums[i], strata, change)
             np.add.at(counts.squares[i], strata, change**2)

@@ -21,6 +21,7 @@ class Untraceable(Exception):
 
 
 _BINARY = {operator.iadd: operator.add, operator.isub: operator.sub, operator.imul: operator.mul, operator.itruediv: operator.truediv}
+ROUNDING = frozenset({"round", "floor", "ceil", "trunc", "sign", "fake_quantize_per_tensor_affine", "fake_quantize_per_channel_affine"})
 CONVOLUTIONS = (nn.Conv1d, nn.Conv2d, nn.Conv3d)
 
 
@@ -58,6 +59,11 @@ def trace(module: nn.Module) -> tuple[fx.Graph, nn.Module]:
         raise Untraceable("it answers with more than one tensor")
     _out_of_place(graph, root)
     return graph, root
+
+
+def rounds(graph: fx.Graph) -> bool:
+    """Whether values are put on levels as the network runs, so that the last bit of a sum can decide on which."""
+    return any(getattr(n.target, "__name__", n.target) in ROUNDING for n in graph.nodes if n.op in ("call_function", "call_method"))
 
 
 def _out_of_place(graph: fx.Graph, root: nn.Module) -> None:
