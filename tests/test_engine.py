@@ -11,6 +11,7 @@ from compression.engine.answers import Answers, Mismatch
 from compression.engine.choose import choose
 from compression.engine.graph import Graph
 from compression.engine.plain import Pairs
+from compression.engine.screen import Screen
 from compression.engine.tune import pace, record_bytes
 from compression.network import network
 from compression.zoo import shipped
@@ -109,6 +110,8 @@ def test_where_values_are_rounded_on_the_way_no_last_bit_is_moved():
     net = network("x", "X", Levels().eval())
     engine = choose(net.module, net.layers, torch.randn(3, 1, 28, 28))
     assert (engine.kind, engine.rounds, engine.folded, engine.bitwise) == ("graph", True, False, True)
+    with pytest.raises(RuntimeError, match="levels"):
+        Screen(engine)
 
 
 @pytest.mark.parametrize("tips", [1, 2, 4])

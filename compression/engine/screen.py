@@ -90,12 +90,15 @@ class Known:
 class Screen:
     """Scores whose largest stands where float32 would put it.
 
-    Serves networks with one answer to an example: of a text's many characters, one in doubt would call for all. clock: seconds
-    of this thread, by which a layer's variants are tried both ways, once. Raises RuntimeError where bfloat16 does not serve.
+    Serves networks with one answer to an example (of a text's many characters, one in doubt would call for all) that put no values on
+    levels. clock: seconds of this thread, by which a layer's variants are tried both ways, once. Raises RuntimeError where bfloat16
+    does not serve.
     """
 
     def __init__(self, engine: Graph, clock: Callable[[], float] = time.thread_time) -> None:
         self.engine, self.clock = engine, clock
+        if engine.rounds:
+            raise RuntimeError("values are put on levels as the network runs, and a rough sum puts some on another one")
         with torch.inference_mode():
             if engine.scores(engine.sample).ndim != 2:
                 raise RuntimeError("an example has more than one answer")

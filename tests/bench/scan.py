@@ -3,7 +3,7 @@
     OMP_NUM_THREADS=1 python tests/bench/scan.py lenet-5 resnet-20 vit char-gpt
 
 Plain and quick alternate in this process on the same images (ABBA), one thread, processor time. Plain is tuned in its favour:
-no loader, inference mode, its best batch; it is timed on all cells and a slice of the examples, and scaled. Everything is
+no loader, inference mode, its best batch (the engine has its own); it is timed on all cells and a slice of the examples, and scaled. Everything is
 charged to the engine: tracing, trying out, folding, compressing, the pass over the originals, the pilots and timings of the screen
 (once, as in a full run). --truth keeps the full grid's answers, from which coverage is simulated over many orders. --threads 2 adds
 the wall time of two threads, each with half of the images. --page times what the Sensitivity page does instead: magnitude pruning at its
@@ -36,6 +36,7 @@ from compression.engine.choose import choose  # noqa: E402
 from compression.engine.grid import Bank, full, table  # noqa: E402
 from compression.engine.plain import Pairs, skeleton  # noqa: E402
 from compression.engine.sampling import Counts, Tolerance  # noqa: E402
+from compression.engine.tune import pace  # noqa: E402
 from compression.recipe import step  # noqa: E402
 from compression.zoo import shipped  # noqa: E402
 
@@ -104,23 +105,29 @@ def truth_of(name, fast, bank, data, rows, batch, folder):
     return held["d"].astype(float), held["margins"], held["rows"]
 
 
+def ready(net, inputs):
+    """The engine, tried out, and how many examples it runs at a time."""
+    fast = Answers(choose(net.module, net.layers, inputs[:3]))
+    return fast, pace(fast.engine, inputs).batch
+
+
 def bench(name, asked):
     net = shipped.load(name)
     data, cells, found = net.data["test"], len(net.layers) * len(LEVELS), {}
     n = min(asked.examples, len(data))
     module = skeleton(net.module)
     batch = best_batch(module, data.inputs)
-    setup, fast = cpu(lambda: Answers(choose(net.module, net.layers, data.inputs[:3])))
+    setup, (fast, own) = cpu(ready, net, data.inputs)
     packing, bank = cpu(Bank, net.layers, LEVELS)
     x = data.inputs[: asked.slice if data.kind != "text" else max(16, asked.slice // 16)]
     each_cell = [i for i in range(len(bank.cells)) if i not in bank.refused and i not in bank.same]
     weights = [bank.weights(i) for i in each_cell]
 
     def quick():
-        return torch.cat([b.cells for b in full(fast, bank, x, torch.arange(len(x)), batch)], 1)
+        return torch.cat([b.cells for b in full(fast, bank, x, torch.arange(len(x)), own)], 1)
 
     plain_scan(module, weights[:1], x, batch)
-    list(full(Answers(fast.engine, screened=False), bank, x, torch.arange(len(x)), batch))  # what any first run costs, the screen aside
+    list(full(Answers(fast.engine, screened=False), bank, x, torch.arange(len(x)), own))  # what any first run costs, the screen aside
     made, _ = cpu(quick)  # with the screen's making, its timing of each layer, and a pilot of each cell
     if fast.screen():
         fast.screen().known.clear()
@@ -136,21 +143,21 @@ def bench(name, asked):
         wrong, total = wrong + int((answers[each_cell] != right).sum()), total + right.numel()
     each = {k: float(np.median(v)) / len(x) / len(weights) for k, v in times.items()}  # seconds for one example of one cell
     plain = each["plain"] * cells * n + packing
-    trying = max(0.0, made - piloted) + max(0.0, piloted - float(np.median(times["quick"])))
+    trying = max(0.0, made - piloted) + max(0.0, piloted - float(np.median(times["quick"]))) if fast.screen() else 0.0
     exact = plain / (each["quick"] * cells * n + packing + setup + trying)
     ratios = [p / q for p, q in zip(times["plain"], times["quick"])]
     whole, suffix = needed(net, fast.engine, data.inputs)
     seen = list(fast.screen().known.values()) if fast.screen() else []
     found |= dict(screened=bool(seen), settled_share=sum(k.settled for k in seen) / max(1, sum(k.screened for k in seen)), trying_s=trying)
-    found |= dict(exact=exact, disagreements=wrong, of=total, plain_us=each["plain"] * 1e6, batch=batch, engine=fast.engine.kind,
+    found |= dict(exact=exact, disagreements=wrong, of=total, plain_us=each["plain"] * 1e6, batch=batch, batch_quick=own, engine=fast.engine.kind,
                   setup_s=setup, exact_low=min(ratios), exact_high=max(ratios), reached=suffix / each["quick"],
                   needed_mflop=suffix / 1e6)
     if asked.threads == 2:
         half = [x[: len(x) // 2], x[len(x) // 2 :]]
         twins, modules = [fast, fast.twin()], [module, skeleton(module)]
-        list(full(twins[1], bank, half[1], torch.arange(len(half[1])), batch))  # its pilots, which the first has behind it
+        list(full(twins[1], bank, half[1], torch.arange(len(half[1])), own))  # its pilots, which the first has behind it
         slow = two_threads(lambda m, h: plain_scan(m, weights, h, batch), list(zip(modules, half)))
-        soon = two_threads(lambda f, h: list(full(f, bank, h, torch.arange(len(h)), batch)), list(zip(twins, half)))
+        soon = two_threads(lambda f, h: list(full(f, bank, h, torch.arange(len(h)), own)), list(zip(twins, half)))
         found |= dict(exact_two_threads_wall=slow / soon)
     seconds, ranked = cpu(lambda: dict(first_ranking(fast, bank, net.data["train"])))
     found |= dict(first_picture=plain / (seconds + setup + packing), first_picture_ms=seconds * 1e3)
@@ -159,12 +166,12 @@ def bench(name, asked):
     if data.kind == "text":  # whose full grid, the truth for the other scans, would take most of an hour
         n = min(n, TEXTS)
     rows = torch.randperm(len(data), generator=torch.Generator().manual_seed(1))[: min(asked.truth_examples, n)]
-    differences, margins, _ = truth_of(name, fast, bank, data, rows, batch, asked.truth)
+    differences, margins, _ = truth_of(name, fast, bank, data, rows, own, asked.truth)
     truth, places = differences.mean(1), [i for c in bank.measured.values() for i in c]
     found |= dict(truth_examples=differences.shape[1]) | dict(spearman=float(spearmanr(list(ranked.values()), truth[list(ranked)]).statistic))
     if data.kind == "text":
         return found | dict(suffix_share=suffix / whole)
-    spent, first = cpu(scan.original, fast, data.inputs[:n], batch)
+    spent, first = cpu(scan.original, fast, data.inputs[:n], own)
     spent, state, covered = spent + setup + packing, None, []
     passes = {"distiller: all examples for each cell (sensitivity.py)": cells * n,
               "fasterai: the same, and the original once for each level": (cells + len(LEVELS)) * n,
