@@ -4,13 +4,12 @@ import time
 
 from screen import SMALL, cold, healthy, nobody_left, opened, press, put, recipe_of, texts, wait_for_button  # noqa: F401
 
-from app import long_work, words
-from app.budgeting import asking, work
+from app import words
+from app.budgeting import asking
 from compression.apply import compress
-from compression.budget import hessian, options
+from compression.budget import hessian
 from compression.budget.plans import SOLVER
 from compression.budget.recorded import recorded
-from compression.engine.sampling import Tolerance
 from compression.recipe import step
 from compression.score import size_of
 from compression.zoo import shipped
@@ -93,16 +92,6 @@ def test_a_promise_is_looked_for_and_what_is_impossible_says_what_to_do(monkeypa
     assert any("Only a lower rank saves multiply-adds" in i.value for i in at.info)
     start = next(b for b in at.button if b.key == "budget.start")
     assert start.disabled
-
-
-def test_what_a_scan_found_is_taken_over(monkeypatch):
-    net, tried = shipped.load(SMALL), work.steps(step("pruning.magnitude", sparsity=0.5))
-    held = tuple((knob, value) for knob, value in tried[0].knobs if knob != "sparsity")
-    values = tuple(s["sparsity"] for s in tried)
-    *_, scan = (s for s in long_work.scanning(net, "pruning.magnitude", "sparsity", values, "validation", Tolerance(), False, held) if s)
-    monkeypatch.setattr(options, "ranking", None)  # nothing is left to rank
-    *_, found = (m for m in work._options(net, tried, ()) if m)
-    assert [(o.layer, o.step, o.nats) for o in found.options] == [(c.layer, c.step, max(0.0, c.nats)) for c in scan.cells]
 
 
 def test_a_link_that_asks_for_nonsense_is_told():
