@@ -12,7 +12,7 @@ from app import words
 from app.jobs import eta
 from compression.joint import together
 from compression.method import Value
-from compression.sensitivity import Cell, Scan
+from compression.sensitivity import ALL, Cell, Scan
 
 
 class Tables(NamedTuple):
@@ -76,10 +76,14 @@ def progress(found: Scan | None, seconds: float) -> tuple[float, str]:
     """How far a scan has come, as a share and in words."""
     if found is None:
         return 0.0, "Asking the original"
+    share = found.settled / max(1, len(found.cells))
     counts = f"{found.settled} of {len(found.cells)} cells settled"
+    if found.until[:2] == (ALL.flat, ALL.share):  # no cell is settled before the last examples
+        share = sum(1.0 if c.settled else c.n / found.of for c in found.cells) / max(1, len(found.cells))
+        counts += f", {words.share(share, 0)} of all examples asked"
     doing = {"preparing": "Preparing the layers", "ranking": "A first ranking"}.get(found.stage, counts)
-    left = words.remaining(eta(found.settled, len(found.cells), seconds))
-    return found.settled / max(1, len(found.cells)), f"{doing} · {left}" if left else doing
+    left = words.remaining(eta(share, 1, seconds))
+    return share, f"{doing} · {left}" if left else doing
 
 
 def jointly(found: Scan, safe: Mapping[str, Value], network: str) -> str:

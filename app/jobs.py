@@ -279,7 +279,7 @@ def leave(owner: str) -> None:
         pool.drop_all(f"{owner}.")
 
 
-def eta(done: int, total: int, seconds: float) -> float | None:
+def eta(done: float, total: float, seconds: float) -> float | None:
     """Seconds still to go if the rest goes as fast as the first `done` of `total` did, or None before the first.
 
     >>> eta(2, 6, 10.0)

@@ -5,7 +5,7 @@ import io
 
 from screen import SMALL, cold, healthy, nobody_left, opened, press, recipe_of, texts, turned, wait_for_button  # noqa: F401
 
-from app import after_scan, jobs
+from app import after_scan, cells, jobs
 from compression.recipe import Recipe, step
 from compression.registry import method
 from compression.sensitivity import Cell, Scan
@@ -15,6 +15,13 @@ KNOB = method("pruning.magnitude").knob("sparsity")
 
 def cell(layer, value, drop, saved, nats=0.0, half=0.01):
     return Cell(layer, value, step("pruning.magnitude", sparsity=value), "", saved, nats, drop, half, 500, True)
+
+
+def test_with_all_examples_wanted_progress_counts_examples():
+    rows = tuple(cell("a", v, 0.01, 100)._replace(n=50, settled=False) for v in (0.5, 0.9))
+    scan = Scan(rows, 200, 0.9, "measuring", until=(0.0, 0.0, 0.0))
+    assert cells.progress(scan, 10.0) == (0.25, "0 of 2 cells settled, 25 % of all examples asked · 30 s left")
+    assert cells.progress(Scan(rows, 200, 0.9, "measuring", until=(0.01, 0.1, 0.0)), 10.0) == (0.0, "0 of 2 cells settled")
 
 
 def test_the_best_deal_loses_nothing_and_then_saves_most_for_a_point():
