@@ -1,6 +1,7 @@
 """From a wish to a measured proposal: options measured once, promises kept by measurement, files within their budgets, and the best proven."""
 
 import json
+from dataclasses import replace
 from functools import cache
 from itertools import product
 
@@ -115,6 +116,8 @@ def test_what_is_measured_together_is_what_plain_python_finds():
     before = ask(net.module, None, data, torch.arange(len(data)))
     lost = float((before.top == data.labels).double().mean() - (said.top == data.labels).double().mean())
     assert drop(found.best.quality)[0] == pytest.approx(lost, abs=1e-9)
+    none = replace(found.best.quality, change=found.best.quality.change._replace(value=0.0))
+    assert str(drop(none)[0]) == "0.0", "no loss has no sign"
     rows = data.inputs[torch.randperm(len(data), generator=torch.Generator().manual_seed(0))[:256]]
     with torch.inference_mode():
         old, new = (torch.log_softmax(torch.func.functional_call(net.module, w, (rows,)), -1) for w in ({}, changed(done, done.weights())))

@@ -108,7 +108,7 @@ def drop(q: Quality) -> tuple[float, float, float]:
     """Answers lost, as a share, with the ends of the 95 % interval; without labels the share that is not the original's."""
     if q.change is None:
         return 1 - q.agreement.value, 1 - q.agreement.high, 1 - q.agreement.low
-    return -q.change.value, -q.change.high, -q.change.low
+    return 0.0 - q.change.value, 0.0 - q.change.high, 0.0 - q.change.low  # no loss is 0, not -0
 
 
 class Bench:
