@@ -30,7 +30,7 @@ _mount = st.components.v2.component(
     "chart",
     html=HTML,
     css=(HERE / "chart.css").read_text("utf-8"),
-    js=(HERE / "chart.js").read_text("utf-8"),
+    js="\n".join((HERE / name).read_text("utf-8") for name in ("leaving.js", "chart.js")),
     isolate_styles=False,
 )
 

@@ -219,5 +219,5 @@ export default function ({ data, parentElement, setTriggerValue }) {
   const chart = charts.get(parentElement) ?? new Chart(parentElement)
   charts.set(parentElement, chart)
   chart.update(data, setTriggerValue)
-  return () => chart.close()
+  return whenLeft(parentElement, () => chart.close())
 }

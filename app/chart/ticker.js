@@ -16,5 +16,5 @@ export default function ({ data, parentElement, setTriggerValue }) {
   const last = questions.get(parentElement)
   const missed = last && last.number !== data.number && performance.now() < last.at + RECENT
   if (data.live || missed) timers.set(parentElement, setTimeout(ask, data.ms))
-  return () => clearTimeout(timers.get(parentElement))
+  return whenLeft(parentElement, () => clearTimeout(timers.get(parentElement)))
 }

@@ -7,7 +7,7 @@ import streamlit as st
 from app import state
 
 HERE = Path(__file__).parent
-SCRIPTS = HERE / "settled.js", HERE / "ticker.js"  # joined in this order
+SCRIPTS = HERE / "settled.js", HERE / "leaving.js", HERE / "ticker.js"  # joined in this order
 # An empty component would still take one gap of the column it stands in.
 CSS = """
 [data-testid="stElementContainer"]:has(.ticker) {

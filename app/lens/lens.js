@@ -302,8 +302,8 @@ export default function ({ data, parentElement, setStateValue, setTriggerValue }
   const lens = lenses.get(parentElement) ?? new Lens(parentElement)
   lenses.set(parentElement, lens)
   lens.update(data, setStateValue, setTriggerValue)
-  return () => {
+  return whenLeft(parentElement, () => {
     lens.close()
     lenses.delete(parentElement)
-  }
+  })
 }

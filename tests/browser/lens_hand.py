@@ -51,8 +51,11 @@ def say(request, capsys):
     return write
 
 
-def quiet(page):
-    """Wait until every setting of the dial on screen is known and drawn."""
+def quiet(page, name=None):
+    """Wait until every setting of the dial on screen, or of one that is named, is known and drawn."""
+    if name:
+        dial(page, name).dispatch_event("input")
+    page.evaluate("() => new Promise(drawn => requestAnimationFrame(() => requestAnimationFrame(drawn)))")
     page.wait_for_function(f"() => {ROOT}?.dataset.open === '0'")
     page.wait_for_timeout(100)
 

@@ -106,6 +106,21 @@ def test_the_same_node_changes_and_the_zoom_stays(visit, gallery, settled):
     assert page.evaluate("document.activeElement.type") == "range"
 
 
+def test_the_node_stays_where_figures_overtake_each_other(visit, gallery, settled):
+    page = visit(gallery)
+    ready(page, "bars")
+    page.get_by_text("runs: 4").wait_for()
+    page.evaluate(f"{PLOT.format('bars')}.querySelector('.main-svg').marked = true")
+    page.context.new_cdp_session(page).send("Emulation.setCPUThrottlingRate", {"rate": 6})
+    page.locator(".st-key-level input[type=range]").focus()
+    for _ in range(20):
+        page.keyboard.press("ArrowRight")
+        page.wait_for_timeout(20)
+    page.wait_for_function(f"{PLOT.format('bars')}.layout.meta.level == 15")
+    settled(page)
+    assert ask(page, "bars", ".querySelector('.main-svg')?.marked"), "the chart was mounted anew"
+
+
 def test_a_clicked_cell_reaches_python(visit, gallery, settled):
     page = visit(gallery)
     ready(page, "heat")
