@@ -19,7 +19,8 @@ from compression.network import Network
 from compression.recipe import Recipe, Step
 
 HERE = Path(__file__).parent
-SCRIPTS = ("words.js", "surface.js", "weights.js", "grid.js", "spectrum.js", "matrix.js", "facts.js", "../chart/settled.js", "../chart/leaving.js", "lens.js")
+SCRIPTS = ("words.js", "surface.js", "weights.js", "grid.js", "spectrum.js", "matrix.js", "facts.js",
+           "../chart/settled.js", "../chart/leaving.js", "talk.js", "lens.js")
 VIEWS = {"weights": ("sparsity",), "grid": ("bits",), "spectrum": ("rank",), "matrix": DIALS}  # and the dials that each answers
 
 _mount = st.components.v2.component(
