@@ -48,7 +48,7 @@ def restored(network: Network, steps: Sequence[Step], arrays: Mapping[str, np.nd
     """What was measured before."""
     cells = [(layer.name, step) for layer in network.layers for step in steps]
     numbers = zip(cells, *(arrays[name].tolist() for name in ("change", "nats", "adds", "moved")), strict=True)
-    options = tuple(Option(*cell, int(change), nats, None, int(adds), moved) for cell, change, nats, adds, moved in numbers if change == change)
+    options = tuple(Option(*cell, int(change), nats, int(adds), moved) for cell, change, nats, adds, moved in numbers if change == change)
     return Measured(options, 1, 1)
 
 
@@ -72,7 +72,7 @@ def measuring(instrument: Instrument, steps: Sequence[Step], then: tuple[Step, .
             alone = Compressed(plain.network, plain.recipe, {**plain.encoded, layer.name: form}, {})
             adds = measure.multiply_adds(smaller(alone), net.example) - operations if operations and _shorter(net, alone, layer) else 0
             moved = float((form.decode() - layer.weight).double().square().sum())
-            found[i] = Option(layer.name, bank.cells[i].steps[0], size_of(alone) - size, 0.0 if i in bank.same else nan, None, adds, moved)
+            found[i] = Option(layer.name, bank.cells[i].steps[0], size_of(alone) - size, 0.0 if i in bank.same else nan, adds, moved)
         yield Measured((), i + 1, 2 * cells)
     if bank.measured:
         teach = net.data.get("train") or next(iter(net.data.values()))

@@ -1,9 +1,9 @@
 """Options by layer, each measured alone: what it saves of the file and of the multiply-adds, and how far it moves the answers.
 
 The cost is the divergence of the answers (nats): over layers it adds up better than drops in accuracy do (compression.joint).
-With a network's scans, which weigh bits and sparsity, for example (compression.budget.options measures without one):
+With what compression.budget.options measures:
 
-    options = table([scan_of_bits, scan_of_sparsity], original_bytes)
+    options = merged(layers, measured, original_bytes)
     best = exact(options.within(40_000))
     for option in options.chosen(best.places): ...
 """
@@ -11,16 +11,13 @@ With a network's scans, which weigh bits and sparsity, for example (compression.
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from math import nan
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 
 from compression.budget.problem import Limit, Problem, Rows
 from compression.recipe import Override, Recipe, Step
 from compression.registry import dial
-
-if TYPE_CHECKING:
-    from compression.sensitivity import Cell, Scan
 
 
 class Option(NamedTuple):
@@ -30,7 +27,6 @@ class Option(NamedTuple):
     step: Step | None  # None is the original
     change: int  # of the packed file, in bytes against the original's
     nats: float  # mean divergence of the answers from the original's
-    cell: "Cell | None" = None  # of the scan, with the drop in accuracy where that was measured
     adds: int = 0  # change of the multiply-adds of one forward pass
     moved: float = nan  # squared distance of the stored weight from the original
 
@@ -102,25 +98,9 @@ def _from(start: float, rows: Rows) -> Rows:
     return (rows[0] + start, *rows[1:])
 
 
-def table(scans: Iterable["Scan"], original_bytes: int, locked: Collection[str] = ()) -> Table:
-    """The options of one or several scans of one network. Cells that were refused, or not even ranked, are left out.
-
-    Each layer may stay as it is; one that is locked has no other option. original_bytes: of the packed file of the untouched network.
-    Raises ValueError where the scans are of different layers, or hold no cell.
-    """
-    found: list[Option] = []
-    names: list[list[str]] = []
-    for scan in scans:
-        names.append(list(dict.fromkeys(cell.layer for cell in scan.cells)))
-        found += [Option(c.layer, c.step, -c.saved_bytes, max(0.0, c.nats), c) for c in scan.cells if not c.refused and c.nats == c.nats]
-    if not names or not names[0] or any(n != names[0] for n in names):
-        raise ValueError("the scans must be of the same layers, in the same order, and there must be some")
-    return merged(names[0], found, original_bytes, locked=locked)
-
-
 def merged(layers: Sequence[str], options: Iterable[Option], original_bytes: int, original_adds: int | None = None,
            locked: Collection[str] = (), then: tuple[Step, ...] = ()) -> Table:
-    """Options of any origin by layer, the original among them. A locked layer has no other."""
+    """Options by layer, heaviest first and the original among them. A locked layer has no other."""
     found = {layer: [Option(layer, None, 0, 0.0, moved=0.0)] for layer in layers}
     for option in options:
         if option.layer not in locked:
