@@ -14,6 +14,11 @@ sys.path.insert(0, str(ROOT))
 
 import streamlit as st  # noqa: E402
 
+st.set_page_config("Shrinkscope", str(ROOT / "app" / "static" / "favicon.png"), layout="wide")
+top = st.empty()
+if "torch" not in sys.modules:
+    top.markdown("Opening. The first page after a start takes some seconds: PyTorch is being loaded.")
+
 from app import compute, controls, keeping, pause, state, waiting, words, workplace  # noqa: E402
 from app.views import budget, compare, coverage, distil, explore, methods, opening, sensitivity, tradeoff, train  # noqa: E402
 
@@ -48,7 +53,6 @@ html {font-size: 20px}
 [data-testid="stToastContainer"], .chart-save {display: none}
 </style>"""
 
-st.set_page_config("Shrinkscope", str(ROOT / "app" / "static" / "favicon.png"), layout="wide")
 st.html(STYLE)
 ask = argparse.ArgumentParser(prog="streamlit run app/main.py --", exit_on_error=False)
 ask.add_argument("--model", help="package.module:function that returns a torch.nn.Module")
@@ -86,6 +90,7 @@ for note in state.told():
     above.warning(words.plain(note))
 if said := state.passing():
     st.toast(said)
+top.empty()
 page.run()
 with st.sidebar:
     if controls.shows("network"):
