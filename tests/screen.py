@@ -138,7 +138,10 @@ def recipe_of(at) -> Recipe:
     return at.session_state["recipe"]
 
 
-def measured(at, words_of_waiting=("so far", "measuring", "estimated")) -> AppTest:
+WAITING = ("so far", "measuring", "estimated")
+
+
+def measured(at, words_of_waiting=WAITING) -> AppTest:
     """Run again, as the ticker does, until the accuracy is that of all examples."""
     for _ in range(1500):
         if not any(word in texts(at).lower() for word in words_of_waiting):

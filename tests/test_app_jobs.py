@@ -3,7 +3,24 @@
 import re
 import time
 
-from screen import OPENING, SMALL, agrees, cold, edit, healthy, measured, nobody_left, opened, press, put, recipe_of, texts, turned, wait_for_button  # noqa: F401 (two of them are fixtures)
+from screen import (  # noqa: F401 (two of them are fixtures)
+    CONVOLUTIONS,
+    OPENING,
+    SMALL,
+    agrees,
+    cold,
+    edit,
+    healthy,
+    measured,
+    nobody_left,
+    opened,
+    press,
+    put,
+    recipe_of,
+    texts,
+    turned,
+    wait_for_button,
+)
 
 from app import compute, words
 from compression.apply import compress
@@ -49,7 +66,7 @@ def test_a_scan_runs_to_its_end_and_again_and_a_new_session_finds_it(monkeypatch
 
 
 def test_a_stopped_scan_keeps_what_it_has_and_goes_on():
-    at = opened("sensitivity", net="resnet-20")
+    at = opened("sensitivity", net=CONVOLUTIONS)
     press(at, ("Start scan", "Go on"))
     for _ in range(1200):
         if "Outlined" in texts(at) or not any(b.label.startswith("Stop") for b in at.button):
@@ -59,13 +76,13 @@ def test_a_stopped_scan_keeps_what_it_has_and_goes_on():
     if any(b.label.startswith("Stop") for b in at.button):
         press(at, "Stop")
     wait_for_button(at, ("Go on", "Scan again"))
-    kept = int(re.search(r"(\d+) of 154 cells settled", texts(at))[1])
+    kept = int(re.search(r"(\d+) of 42 cells settled", texts(at))[1])
     at.run()
-    assert f"{kept} of 154 cells settled" in texts(healthy(at))
-    if kept < 154:
+    assert f"{kept} of 42 cells settled" in texts(healthy(at))
+    if kept < 42:
         press(at, "Go on")
         wait_for_button(at, "Scan again")
-    assert "154 of 154 cells settled" in texts(at)
+    assert "42 of 42 cells settled" in texts(at)
 
 
 def test_the_limit_of_each_layer_is_found_by_halving():

@@ -73,7 +73,8 @@ METHOD = Method(
     survey="3.3.1",
     knobs=(
         Knob("rank", "Components", (0.02, *(i / 20 for i in range(1, 21))), 0.5,
-             "How many components of the inputs are kept, as a share of the full rank.", "rise", off=1.0),
+             "How many components of the inputs are kept, as a share of the full rank; no more than the training examples that were looked at.",
+             "rise", off=1.0),
         Knob("order", "Kept first", ORDERS, "effect",
              "Components that do most to the layer's outputs, as in the paper; or those strongest in its inputs, whatever the layer makes of them."),
     ),

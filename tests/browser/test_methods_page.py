@@ -85,13 +85,15 @@ def card(page, label) -> str:
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_every_method_opens_on_every_kind_of_layer(visit, server, settled, kind):
-    """It works, with figures and all charts drawn, or says in one sentence why not; tests/test_methods.py compares the figures."""
+def test_every_method_opens_on_a_kind_of_layer(visit, server, settled, kind):
+    """It works, with figures and all charts drawn, or says in one sentence why not; on all kinds: tests/test_methods.py, without a browser."""
     network, layer = KINDS[kind]
-    page, worked = start(visit, server, settled, net=network, layer=layer), set()
+    page, worked = start(visit, server, settled, net=network, layer=layer), 0
     for of in FAMILY:
-        family(page, FAMILY[of], settled)
-        for name in (n for n in methods() if n.startswith(f"{of}.")):
+        mine = [n for n in methods() if n.startswith(f"{of}.")][list(KINDS).index(kind) :: len(KINDS)]
+        if mine:
+            family(page, FAMILY[of], settled)
+        for name in mine:
             pick(page, f"bench-method-{of}", method(name).title, settled)
             until_drawn(page, name)
             assert page.locator('[data-testid="stException"]').count() == 0, name
@@ -100,11 +102,11 @@ def test_every_method_opens_on_every_kind_of_layer(visit, server, settled, kind)
                 said = refused.first.inner_text()
                 assert refused.count() == 1 and said.endswith(".") and page.locator('[data-testid="stMetric"]').count() == 0, (name, said)
                 continue
-            worked.add(of)
+            worked += 1
             assert re.fullmatch(r"[\d.,]+ (B|KB|MB)", card(page, "This layer")), name
             assert re.fullmatch(r"exact|-?[\d.]+ dB", card(page, "Weight error")), name
             assert page.locator(".st-key-bench-corner .chart").count() == 1, name
-    assert worked >= set(FAMILY) - {"lowrank"}
+    assert worked > 3
 
 
 def test_each_family_is_seen_to_fail_and_what_does_better_beside_it(visit, server, settled):
