@@ -29,7 +29,7 @@ def show() -> None:
     if varied.coupled and not groups(state.network()):
         st.info(NOT_COUPLED)
         return
-    first, second, third, fourth = st.columns([5, 8, 5, 5], vertical_alignment="bottom")
+    first, second, third, fourth = st.columns([6, 9, 5, 5], vertical_alignment="bottom")
     look = first.selectbox("Look for", (SPREAD, HALVING) if varied.ordered else (SPREAD,), key="scan.look", **state.CHOICE,
                            help="A few settings for every layer, or by halving the harshest setting within the allowed drop.")
     until = second.segmented_control("Measure until", UNTIL, default="± 1 point", key="scan.until", **state.CHOICE,
