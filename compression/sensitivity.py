@@ -15,7 +15,7 @@ from compression.crew import Crew, bank_of, here
 from compression.data import Data
 from compression.engine.grid import Bank
 from compression.engine.instrument import Arrays, Instrument
-from compression.engine.sampling import Counts, Design, Tolerance, Verdict
+from compression.engine.sampling import Counts, Design, Tolerance, Verdict, judge, level
 from compression.engine.scan import USUAL, State, adaptive
 from compression.method import Value
 from compression.network import Network
@@ -201,13 +201,15 @@ def _resumed(arrays: Mapping[str, Any] | None, bank: Bank, tolerance: Tolerance 
     """The state to go on from: asked for the same as then, just that; else open are the cells that are wider than asked for now."""
     if not arrays:
         return None
-    counts = Counts(*(arrays[f"counted_{name}"] for name in Counts._fields))
+    counts, looks = Counts(*(arrays[f"counted_{name}"] for name in Counts._fields)), int(arrays["looks"])
     opened, wanted = arrays["open"], arrays["wanted"]
     if tuple(arrays["until"]) != until:
         asked = np.isin(np.arange(len(bank.cells)), [i for places in bank.measured.values() for i in places])
-        opened = asked & ~tolerance.allows(arrays["drop"], arrays["half"]) & (counts.n < design.sizes).any(1)
+        now = judge(counts, design, level(max(1, looks), strict=bool(until[-1])))  # it may have been judged less strictly then
+        half = np.where((counts.n > 0).all(1), now.half, 1.0)
+        opened = asked & ~tolerance.allows(now.drop, half) & (counts.n < design.sizes).any(1)
         wanted = np.where((opened & ~arrays["open"])[:, None], 0, wanted)
-    return State(arrays["drop"], arrays["half"], arrays["n"], opened, int(arrays["looks"]), counts, wanted, int(arrays["of"]))
+    return State(arrays["drop"], arrays["half"], arrays["n"], opened, looks, counts, wanted, int(arrays["of"]))
 
 
 def last_safe(cells: tuple[Cell, ...], tolerance: float) -> dict[str, Value]:

@@ -110,6 +110,14 @@ def test_a_scan_goes_on_where_it_stopped(batch, instrument, monkeypatch):
     assert closer.cells == finished(scan(*asked[:-1], ALL)).cells, "asked for more, it measures more"
 
 
+def test_intervals_that_were_not_strict_are_not_taken_for_strict(instrument):
+    asked = instrument, "pruning.magnitude", "sparsity", (0.5, 0.8, 0.95), instrument.network.data["validation"], Tolerance(0.03, 0.0)
+    loose = finished(scan(*asked))
+    strict = finished(scan(*asked, strict=True, before=loose.arrays()))
+    assert all(a.n <= b.n for a, b in zip(loose.cells, strict.cells)) and sum(c.n for c in loose.cells) < sum(c.n for c in strict.cells)
+    assert finished(scan(*asked, strict=True, before=strict.arrays())).cells == strict.cells
+
+
 def test_where_a_method_does_not_apply_the_cell_says_so(instrument):
     found = finished(scan(instrument, "lowrank.tucker2", "rank", (0.5,), instrument.network.data["validation"]))
     assert all(not c.measured and c.refused for c in found.cells)
