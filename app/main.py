@@ -44,6 +44,7 @@ STYLE = """<style>
 }
 @media (max-width: 30rem) {.st-key-claim {min-height: 9.6rem}}
 @media (max-width: 40rem) {
+    [data-testid="stHorizontalBlock"] {row-gap: 1rem}  /* of columns that stand below one another */
     .st-key-cards > [data-testid="stElementContainer"] {flex-basis: calc(50% - .5rem)}
     .st-key-cards > [data-testid="stElementContainer"]:nth-child(3) {flex-basis: 100%}
 }
